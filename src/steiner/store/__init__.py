@@ -1,0 +1,20 @@
+"""Run directories: settings with a digest, a journal of finished work, atomic files, parallel resumable stages."""
+
+from steiner.store.atomic import atomic_write, disk_errors
+from steiner.store.journal import Journal, StageState, StoredRecord
+from steiner.store.parallel import map_bounded
+from steiner.store.rundir import RunDir
+from steiner.store.stage import Stage, StageReport, run_stage
+
+__all__ = [
+    "Journal",
+    "RunDir",
+    "Stage",
+    "StageReport",
+    "StageState",
+    "StoredRecord",
+    "atomic_write",
+    "disk_errors",
+    "map_bounded",
+    "run_stage",
+]

@@ -1,0 +1,196 @@
+"""The journal of a run: one SQLite file (WAL) with one record per question and stage.
+
+A record is stored in the same transaction that makes it count as done, so a killed process loses at most the
+records that it had not committed yet, and never leaves half of one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from steiner.core import SCHEMA_VERSION, InputError, StorageError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS stages (
+    name TEXT PRIMARY KEY,
+    settings TEXT NOT NULL,   -- JSON of the stage's settings
+    inputs TEXT NOT NULL,     -- JSON: what the stage reads, by name, as digests
+    complete INTEGER NOT NULL DEFAULT 0,
+    summary TEXT NOT NULL DEFAULT '{}'
+);
+CREATE TABLE IF NOT EXISTS records (
+    stage TEXT NOT NULL,
+    key TEXT NOT NULL,        -- for example a problem id
+    ordinal INTEGER NOT NULL, -- place in the run's order, whatever order the work finished in
+    body BLOB NOT NULL,       -- zlib-compressed JSON
+    UNIQUE (stage, key)
+);
+CREATE INDEX IF NOT EXISTS records_by_ordinal ON records (stage, ordinal);
+"""
+
+
+class StoredRecord(NamedTuple):
+    """One finished piece of work."""
+
+    key: str
+    ordinal: int
+    body: bytes
+    """JSON."""
+
+
+class StageState(NamedTuple):
+    """What the journal knows about a stage."""
+
+    settings: dict[str, object]
+    inputs: dict[str, str]
+    complete: bool
+    summary: dict[str, object]
+
+
+class Journal:
+    """Reads and writes the journal file of one run."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open `path`, creating it unless `read_only`.
+
+        Raises:
+            InputError: if it was written by a newer version.
+            StorageError: if it cannot be opened or is damaged.
+        """
+        self.path = path
+        try:
+            target = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+            self._db = sqlite3.connect(target, uri=True, isolation_level=None, timeout=30)
+            if not read_only:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                # NORMAL survives a killed process; a power cut may lose the last commits, never consistency.
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._db.executescript(_SCHEMA)
+                self._db.execute(
+                    "INSERT OR IGNORE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),)
+                )
+            version = self._db.execute("SELECT value FROM meta WHERE key='schema_version'").fetchone()
+        except sqlite3.Error as error:
+            raise StorageError(f"The journal {path} cannot be opened: {error}.") from error
+        if version is None or int(version[0]) != SCHEMA_VERSION:
+            found = "none" if version is None else version[0]
+            raise InputError(
+                f"The journal {path} has schema version {found}, this steiner reads {SCHEMA_VERSION}: "
+                "use the version of steiner that wrote it, or start a new run directory."
+            )
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        self._db.close()
+
+    def stage(self, name: str) -> StageState | None:
+        """Return what is known about a stage, None if it was never begun."""
+        row = self._query("SELECT settings, inputs, complete, summary FROM stages WHERE name=?", name)
+        if not row:
+            return None
+        settings, inputs, complete, summary = row[0]
+        return StageState(orjson.loads(settings), orjson.loads(inputs), bool(complete), orjson.loads(summary))
+
+    def begin(self, name: str, settings: dict[str, object], inputs: dict[str, str]) -> None:
+        """Register a stage, forgetting all that an earlier one of the same name did."""
+        with self._transaction():
+            self._db.execute("DELETE FROM records WHERE stage=?", (name,))
+            self._db.execute(
+                "INSERT OR REPLACE INTO stages (name, settings, inputs) VALUES (?, ?, ?)",
+                (name, _json(settings), _json(inputs)),
+            )
+
+    def complete(self, name: str, summary: dict[str, object]) -> None:
+        """Mark a stage as finished."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE stages SET complete=1, summary=? WHERE name=?", (_json(summary), name)
+            )
+
+    def put(self, stage: str, records: Iterable[StoredRecord]) -> None:
+        """Store records in one transaction; a record of the same key is replaced."""
+        rows = [(stage, r.key, r.ordinal, zlib.compress(r.body, 1)) for r in records]
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows)
+
+    def get(self, stage: str, key: str) -> StoredRecord | None:
+        """Return one record, None if there is none."""
+        rows = self._query("SELECT key, ordinal, body FROM records WHERE stage=? AND key=?", stage, key)
+        return self._unpack(rows[0]) if rows else None
+
+    def keys(self, stage: str) -> set[str]:
+        """Return the keys of all finished records of a stage."""
+        return {row[0] for row in self._query("SELECT key FROM records WHERE stage=?", stage)}
+
+    def count(self, stage: str) -> int:
+        """Return the number of finished records of a stage."""
+        return int(self._query("SELECT COUNT(*) FROM records WHERE stage=?", stage)[0][0])
+
+    def records(self, stage: str, batch: int = 256) -> Iterator[StoredRecord]:
+        """Yield all records of a stage in the run's order, reading `batch` at a time: memory stays flat."""
+        last = (-1, "")
+        while True:
+            rows = self._query(
+                "SELECT key, ordinal, body FROM records WHERE stage=? AND (ordinal, key) > (?, ?) "
+                "ORDER BY ordinal, key LIMIT ?",
+                stage, *last, batch,
+            )  # fmt: skip
+            if not rows:
+                return
+            for row in rows:
+                yield self._unpack(row)
+            last = (rows[-1][1], rows[-1][0])
+
+    def _unpack(self, row: tuple[str, int, bytes]) -> StoredRecord:
+        try:
+            return StoredRecord(row[0], row[1], zlib.decompress(row[2]))
+        except zlib.error as error:
+            raise StorageError(f"Record {row[0]} of the journal {self.path} is damaged: {error}.") from error
+
+    def _query(self, sql: str, *values: object) -> list[tuple[object, ...]] | list[tuple[str, int, bytes]] | list:  # type: ignore[type-arg]
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise StorageError(f"The journal {self.path} cannot be read: {error}.") from error
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db, self.path)
+
+
+class _Transaction:
+    """BEGIN … COMMIT, with a full disk reported as a `StorageError` and rolled back."""
+
+    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
+        self._db = db
+        self._path = path
+
+    def __enter__(self) -> None:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        try:
+            self._db.execute("COMMIT" if error is None else "ROLLBACK")
+        except sqlite3.Error as failure:
+            raise self._failure(failure) from failure
+        if isinstance(error, sqlite3.Error):
+            raise self._failure(error) from error
+
+    def _failure(self, error: sqlite3.Error) -> StorageError:
+        return StorageError(
+            f"The journal {self._path} cannot be written: {error}. What was finished before is kept; "
+            "free some space or fix the permissions and run the same command again to go on."
+        )
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
