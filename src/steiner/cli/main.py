@@ -7,14 +7,13 @@ Command modules are imported only when they run, so that `steiner --help` stays 
 from __future__ import annotations
 
 import importlib
-import sys
+from typing import Any
 
-import click
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "quickstart": ("steiner.cli.quickstart", "Run the whole pipe on small Countdown problems: a laptop, minutes."),
+    "quickstart": ("steiner.cli.quickstart", "Run the whole pipe on small Countdown problems, in minutes."),
     "problems": ("steiner.cli.problems", "Generate or load problems into a run directory."),
     "synthesize": ("steiner.cli.synthesize", "Let a teacher write reasoning traces for a run's problems."),
     "import": ("steiner.cli.import_traces", "Import existing reasoning traces into a run directory."),
@@ -29,26 +28,45 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 class LazyGroup(TyperGroup):
-    """A group that knows its commands' names and help without importing them."""
+    """Lists its commands from `COMMANDS` and imports the one that is to run.
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the pipe."""
-        return list(COMMANDS)
+    Help, suggestions for misspelt names and completion read the listed commands, which know their name and
+    help and nothing else; only resolving a command, the step before running it, loads its module.
+    """
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a stand-in while only help is wanted, else the command itself."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, help_line = COMMANDS[cmd_name]
-        if ctx.resilient_parsing or _only_help(sys.argv[1:]):
-            return click.Command(cmd_name, help=help_line)
-        command = typer.main.get_command(importlib.import_module(module).app)
-        command.name = cmd_name
-        return command
+    def __init__(self, **attributes: Any) -> None:
+        """Take what typer hands to a group."""
+        super().__init__(**attributes)
+        for name, (_, help_line) in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=help_line))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return name, command and remaining arguments, with the command's module imported."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed if name is None else load_command(name), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run; what a user can put right becomes one paragraph and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("\nStopped. Finished work is kept; run the same command again to go on.", err=True)
+            raise typer.Exit(130) from None
+        except Exception as error:
+            # Imported late: help does without it, and pydantic takes its time.
+            from steiner.core.errors import SteinerError
+
+            if not isinstance(error, SteinerError):
+                raise
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(error.exit_code) from error
 
 
-def _only_help(arguments: list[str]) -> bool:
-    return not arguments or arguments[0] in ("--help", "-h")
+def load_command(name: str) -> Any:
+    """Import the module of one of `COMMANDS` and return its command."""
+    command = typer.main.get_command(importlib.import_module(COMMANDS[name][0]).app)
+    command.name = name
+    return command
 
 
 app = typer.Typer(
@@ -61,6 +79,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text: importing rich would double the time of `steiner --help`
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -77,17 +96,8 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; errors a user can act on become one paragraph and an exit code."""
-    from steiner.core.errors import SteinerError
-
-    try:
-        app()
-    except SteinerError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("\nStopped. Finished work is kept; run the same command again to go on.", err=True)
-        sys.exit(130)
+    """Run the command line."""
+    app()
 
 
 if __name__ == "__main__":

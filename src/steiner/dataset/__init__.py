@@ -1,1 +1,1 @@
-"""From sampled paths to what training reads: token budgets, token ids, Parquet with a card, a small tokenizer."""
+"""From sampled paths to what training reads: budgets, token ids, Parquet with a card, a small tokenizer."""

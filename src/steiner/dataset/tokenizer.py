@@ -1,8 +1,8 @@
 """A small tokenizer built for a model that is trained from scratch.
 
-A general tokenizer of 150,000 entries would be most of the weights of a model with a million parameters, and it
-cuts numbers where arithmetic does not. This one is a lossless byte-level BPE of a few hundred entries in which
-each number up to a bound is one token. Saved, it is an ordinary tokenizer that `transformers` loads.
+A general tokenizer of 150,000 entries would be most of the weights of a model with a million parameters, and
+it cuts numbers where arithmetic does not. This one is a lossless byte-level BPE of a few hundred entries in
+which each number up to a bound is one token. Saved, it is an ordinary tokenizer that `transformers` loads.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, numbers_to: int) -> P
     room = vocab_size - len(fixed) - len(specials) - len(CONTROL_TOKENS)
     if room < 0:
         raise InputError(
-            f"A vocabulary of {vocab_size} has no room for 256 bytes, the numbers to {numbers_to} and the special "
-            f"tokens: it takes at least {vocab_size - room}. Raise the vocabulary or lower the largest number."
+            f"A vocabulary of {vocab_size} has no room for 256 bytes, the numbers to {numbers_to} and the "
+            f"special tokens: they take {vocab_size - room}. Raise it or lower the largest number."
         )
     backend = _backend(fixed, _count_words(texts, known=set(fixed)), room)
     backend.add_special_tokens(list(specials))
@@ -91,8 +91,8 @@ def _fixed_pieces(numbers_to: int) -> list[str]:
 def _empty_backend(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    # ignore_merges takes a piece that is in the vocabulary whole. That makes numbers and words single tokens by
-    # construction; digits are never merged otherwise, so a larger number is always its digits.
+    # ignore_merges takes a piece that is in the vocabulary whole. That makes numbers and words single tokens
+    # by construction; digits are never merged otherwise, so a larger number is always its digits.
     backend = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True))
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -115,7 +115,8 @@ def _count_words(texts: Iterable[str], known: set[str]) -> Counter[str]:
 
 def _backend(fixed: list[str], words: Counter[str], room: int) -> Tokenizer:
     """Return the tokenizer of the fixed pieces and as much of `words` as there is room for."""
-    pieces, merges = list(fixed), []
+    pieces = list(fixed)
+    merges: list[tuple[str, str]] = []
     if len(words) <= room:
         # Ties are broken by text: the same texts in another order give the same ids.
         pieces += sorted(words, key=lambda word: (-words[word], word))
