@@ -1,4 +1,4 @@
-"""Run directories: settings with a digest, a journal of finished work, atomic files, parallel resumable stages."""
+"""Run directories: a journal of settings and finished work, atomic files, parallel resumable stages."""
 
 from steiner.store.atomic import atomic_write, disk_errors
 from steiner.store.journal import Journal, StageState, StoredRecord

@@ -26,6 +26,7 @@ def disk_errors(what: str, path: Path) -> Iterator[None]:
             errno.EACCES: "permission denied: choose a place you may write to",
             errno.EPERM: "permission denied: choose a place you may write to",
             errno.ENOTDIR: "a part of the path is a file, not a directory: choose another place",
+            errno.EEXIST: "a part of the path is a file, not a directory: choose another place",
         }.get(error.errno or 0, str(error))
         raise StorageError(
             f"{what} {path} cannot be written: {reason}. What was finished before is kept; "

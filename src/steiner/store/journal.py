@@ -10,7 +10,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -110,9 +110,7 @@ class Journal:
     def complete(self, name: str, summary: dict[str, object]) -> None:
         """Mark a stage as finished."""
         with self._transaction():
-            self._db.execute(
-                "UPDATE stages SET complete=1, summary=? WHERE name=?", (_json(summary), name)
-            )
+            self._db.execute("UPDATE stages SET complete=1, summary=? WHERE name=?", (_json(summary), name))
 
     def put(self, stage: str, records: Iterable[StoredRecord]) -> None:
         """Store records in one transaction; a record of the same key is replaced."""
@@ -148,13 +146,13 @@ class Journal:
                 yield self._unpack(row)
             last = (rows[-1][1], rows[-1][0])
 
-    def _unpack(self, row: tuple[str, int, bytes]) -> StoredRecord:
+    def _unpack(self, row: tuple[Any, ...]) -> StoredRecord:
         try:
             return StoredRecord(row[0], row[1], zlib.decompress(row[2]))
         except zlib.error as error:
             raise StorageError(f"Record {row[0]} of the journal {self.path} is damaged: {error}.") from error
 
-    def _query(self, sql: str, *values: object) -> list[tuple[object, ...]] | list[tuple[str, int, bytes]] | list:  # type: ignore[type-arg]
+    def _query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         try:
             return self._db.execute(sql, values).fetchall()
         except sqlite3.DatabaseError as error:

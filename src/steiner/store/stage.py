@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from steiner.core import InputError, NoProgress, Progress, ResumeError, Settings, digest
 from steiner.store.journal import StageState, StoredRecord
@@ -99,7 +99,9 @@ def stage_digest(run: RunDir, name: str) -> str:
     if state is None:
         raise InputError(f"{run.path} has no stage '{name}' yet: run the command that makes it first.")
     if not state.complete:
-        raise InputError(f"Stage '{name}' of {run.path} is unfinished: run its command again to go on with it.")
+        raise InputError(
+            f"Stage '{name}' of {run.path} is unfinished: run its command again to go on with it."
+        )
     return digest([name, state.settings, state.inputs])
 
 
@@ -110,7 +112,7 @@ def run_stage(
     *,
     workers: int = 1,
     initializer: Callable[..., None] | None = None,
-    initargs: tuple[object, ...] = (),
+    initargs: tuple[Any, ...] = (),
     progress: Progress | None = None,
 ) -> StageReport:
     """Apply `work` to each record of stage `source` that has no record in `stage` yet.

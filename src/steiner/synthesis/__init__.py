@@ -1,0 +1,21 @@
+"""Draft → truncate → attempt blind → reveal → resolve; and the import of existing traces."""
+
+from steiner.synthesis.pipeline import (
+    Grade,
+    Outcome,
+    SynthesisSettings,
+    SynthesisYield,
+    cut_point,
+    synthesise,
+)
+from steiner.synthesis.stage import synthesise_run
+
+__all__ = [
+    "Grade",
+    "Outcome",
+    "SynthesisSettings",
+    "SynthesisYield",
+    "cut_point",
+    "synthesise",
+    "synthesise_run",
+]

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steiner.store import map_bounded
+
+_offset = 0
+
+
+def set_offset(offset: int) -> None:
+    global _offset
+    _offset = offset
+
+
+def slow_square(number: int) -> int:
+    time.sleep(random.Random(number).random() / 100)
+    return number**2 + _offset
+
+
+def who(_: int) -> int:
+    return os.getpid()
+
+
+def fail_at_three(number: int) -> int:
+    if number == 3:
+        raise ValueError("three")
+    return number
+
+
+@given(st.lists(st.integers(), max_size=30))
+def test_one_worker_is_map(numbers: list[int]) -> None:
+    assert list(map_bounded(str, numbers)) == [str(number) for number in numbers]
+
+
+def test_results_come_in_order_whoever_finishes_first() -> None:
+    numbers = random.Random(1).sample(range(1000), 60)
+    assert list(map_bounded(slow_square, numbers, workers=3)) == [number**2 for number in numbers]
+
+
+def test_workers_are_other_processes_and_are_initialised() -> None:
+    assert os.getpid() not in set(map_bounded(who, range(4), workers=2))
+    shifted = map_bounded(slow_square, range(3), workers=2, initializer=set_offset, initargs=(5,))
+    assert list(shifted) == [5, 6, 9]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_runs_only_a_bounded_way_ahead(workers: int) -> None:
+    taken: list[int] = []
+
+    def source() -> Iterator[int]:
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    results = map_bounded(slow_square, source(), workers)
+    for _ in range(5):
+        next(results)
+    assert len(taken) <= 5 + 4 * workers
+    results.close()  # type: ignore[attr-defined]
+    assert len(taken) <= 5 + 4 * workers
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_comes_out_after_the_results_before_it(workers: int) -> None:
+    results = map_bounded(fail_at_three, range(1000), workers)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(results)
