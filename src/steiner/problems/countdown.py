@@ -1,7 +1,7 @@
 """Draw Countdown problems: distinct, solvable, the same for the same seed, in splits that cannot overlap.
 
-A number set and a target belong to a split by their own hash, not by the order of drawing, so problems of different
-splits stay apart whatever the seed, the count and the ranges they were made with.
+A number set and a target belong to a split by their own hash, not by the order of drawing, so problems of
+different splits stay apart whatever the seed, the count and the ranges they were made with.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from steiner.problems.countdown_states import (
     make_problem,
     make_state,
     operations,
+    outcomes,
     problem_from,
     question_text,
     reaches,
@@ -57,6 +58,7 @@ __all__ = [
     "make_problem",
     "make_state",
     "operations",
+    "outcomes",
     "question_text",
     "reaches",
     "solutions",
@@ -141,8 +143,9 @@ def generate(settings: CountdownSettings, n: int, split: Split | str = Split.TRA
         yield problem_from(state, target, derivation, f"countdown:{space.split}")
     if found < n:
         raise InputError(
-            f"{n:,} problems were asked for, but with these settings the split '{space.split}' holds only {found:,} "
-            "distinct solvable problems: ask for fewer, or widen the ranges of numbers or targets."
+            f"{n:,} problems were asked for, but with these settings the split '{space.split}' holds "
+            f"only {found:,} distinct solvable problems: ask for fewer, or widen the ranges of numbers or "
+            "targets."
         )
 
 
@@ -239,6 +242,7 @@ class _Space:
     def _listed(self, rng: random.Random, seen: set[tuple[State, int]]) -> dict[int, list[State]]:
         """Return the number sets of each target, the next one to be drawn last."""
         settings, limits = self.settings, self.settings.limits
+        targets = set(self.targets)
         keyed: dict[int, list[tuple[float, State]]] = {}
         for state in itertools.combinations_with_replacement(
             range(settings.low, settings.high + 1), settings.count
@@ -246,8 +250,8 @@ class _Space:
             if not self._has_input(state):
                 continue
             orders = math.factorial(len(state)) // math.prod(map(math.factorial, Counter(state).values()))
-            for target in self.targets:
-                if (state, target) not in seen and reaches(state, target, limits):
-                    # Efraimidis-Spirakis keys: numbers drawn one by one meet a set in proportion to its orders.
+            for target in sorted(targets & outcomes(state, limits)):
+                if (state, target) not in seen:
+                    # Efraimidis-Spirakis keys: a set turns up in proportion to the orders of its numbers.
                     keyed.setdefault(target, []).append((rng.random() ** (1 / orders), state))
         return {target: [state for _, state in sorted(pairs)] for target, pairs in keyed.items()}

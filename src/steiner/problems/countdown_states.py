@@ -1,10 +1,12 @@
 """Countdown: reach a target from a few numbers with + - * /, every number used once.
 
-The rules and the default sizes are those of Stream of Search (Gandhi et al. 2024, https://arxiv.org/abs/2404.03683):
-four numbers from 1 to 99, a target from 10 to 100, only whole non-negative results, 10% of the targets held out.
+The rules and the default sizes are those of Stream of Search (Gandhi et al. 2024,
+https://arxiv.org/abs/2404.03683): four numbers from 1 to 99, a target from 10 to 100, only whole non-negative
+results, 10% of the targets held out.
 
-A *state* is the sorted tuple of the numbers left; an `Operation` takes two of them and puts the result back. This
-module is the whole algebra of states; `steiner.problems.countdown` draws problems from it and passes its names on.
+A *state* is the sorted tuple of the numbers left; an `Operation` takes two of them and puts the result back.
+This module is the whole algebra of states; `steiner.problems.countdown` draws problems from it and passes its
+names on.
 """
 
 from __future__ import annotations
@@ -63,8 +65,8 @@ def state_key(state: State) -> str:
 def operations(state: State, limits: Limits = ANY) -> list[Operation]:
     """Return all operations that are possible in `state`, each once, in a fixed order.
 
-    `a + b` and `b + a` are one operation, written with the smaller number first; `-` and `/` have the larger number
-    first, since results are whole and not negative. (0 / b is left out: 0 * b says the same.)
+    `a + b` and `b + a` are one operation, written with the smaller number first; `-` and `/` have the larger
+    number first, since results are whole and not negative. (0 / b is left out: 0 * b says the same.)
     """
     found: list[Operation] = []
     seen: set[tuple[int, int]] = set()
@@ -95,14 +97,37 @@ def _combine(small: int, large: int, limits: Limits) -> Iterator[tuple[int, str,
         yield large, "/", small, large // small
 
 
-@lru_cache(maxsize=1 << 18)
+def _pair_reaches(state: State, target: int, limits: Limits) -> bool:
+    """Say whether one operation on two numbers gives `target`; most of a search's time is spent here."""
+    small, large = state
+    top, operators = limits
+    if top is not None and target > top:
+        return False
+    return (
+        ("+" in operators and small + large == target)
+        or ("-" in operators and large - small == target)
+        or ("*" in operators and small * large == target)
+        or ("/" in operators and small != 0 and small * target == large)
+    )
+
+
+@lru_cache(maxsize=1 << 17)
 def reaches(state: State, target: int, limits: Limits = ANY) -> bool:
     """Say whether some sequence of operations turns `state` into the single number `target`."""
     if len(state) <= 1:
         return state == (target,)
     if len(state) == 2:
-        return any(result == target for _, _, _, result in _combine(state[0], state[1], limits))
+        return _pair_reaches(state, target, limits)
     return any(reaches(operation.next_state, target, limits) for operation in operations(state, limits))
+
+
+def outcomes(state: State, limits: Limits = ANY) -> frozenset[int]:
+    """Return every single number that `state` can be turned into."""
+    if len(state) == 1:
+        return frozenset(state)
+    if len(state) == 2:
+        return frozenset(result for _, _, _, result in _combine(state[0], state[1], limits))
+    return frozenset().union(*(outcomes(step.next_state, limits) for step in operations(state, limits)))
 
 
 def distance(state: State, target: int, limits: Limits = ANY) -> int | None:
@@ -136,9 +161,10 @@ def _derivations(state: State, target: int, limits: Limits, dead: set[State]) ->
         return
     alive = False
     for operation in operations(state, limits):
-        if operation.next_state in dead:
+        after = operation.next_state
+        if after in dead or (len(after) == 2 and not _pair_reaches(after, target, limits)):
             continue
-        for rest in _derivations(operation.next_state, target, limits, dead):
+        for rest in _derivations(after, target, limits, dead):
             alive = True
             yield [operation, *rest]
     if not alive:
@@ -191,7 +217,7 @@ def _parse_equation(text: str) -> tuple[int, str, int, int]:
 
 
 def question_text(numbers: Iterable[int], target: int) -> str:
-    """Return the question, for example `Make 24 from 3 5 7.`"""
+    """Return the question, for example `Make 24 from 3 5 7.`."""
     return f"Make {target} from {' '.join(map(str, sorted(numbers)))}."
 
 
