@@ -1,7 +1,7 @@
 """What an evaluation measures and what a report holds. The JSON twin of the HTML page is a `Report`.
 
-Accuracies, shares and differences are fractions (0.012 is 1.2 percentage points). Floats are finite, so that JSON
-keeps them; a training curve marks a value that was not finite with None.
+Accuracies, shares and differences are fractions (0.012 is 1.2 percentage points). Floats are finite, so that
+JSON keeps them; a training curve marks a value that was not finite with None.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class PathExample(Record):
     reference: str = ""
     """The correct answer, where it helps the reader."""
     dead_ends: tuple[bool, ...] = ()
-    """Whether the correct answer can no longer be reached from a step, parallel to `path.steps`; empty if unknown."""
+    """Parallel to `path.steps`: whether the correct answer is out of reach from there. Empty if unknown."""
 
     @model_validator(mode="after")
     def _check(self) -> PathExample:
@@ -187,7 +187,7 @@ class TrainingCurve(Record):
 
 
 class Histogram(Record):
-    """Counts of values between edges; bin i holds `edges[i] <= value < edges[i + 1]`, the last its upper edge too."""
+    """Counts of values: bin i holds `edges[i] <= value < edges[i + 1]`, the last bin its upper edge too."""
 
     unit: str
     """What is counted on the horizontal axis, for example `steps per path`."""
