@@ -1,0 +1,62 @@
+"""What sampling is asked for."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field, field_validator, model_validator
+
+from steiner.core import Settings
+
+
+class RouteChoice(StrEnum):
+    """How the route to the answer is drawn."""
+
+    UNIFORM = "uniform"
+    """Every route once before any is used again."""
+    TRACES = "traces"
+    """Step by step, an edge in proportion to the traces that took it."""
+
+
+class SampleSettings(Settings):
+    """Which paths are sampled, and how many. Give either `paths` or `paths_per_question`.
+
+    A detour leaves the route to the answer, explores depth-first and comes back to where it left. The weights
+    are relative: `(1, 2, 1)` asks for 25% without a detour, 50% with one, 25% with two.
+    """
+
+    paths: int | None = Field(default=None, ge=1)
+    """Paths in all; questions that cannot give their share are made up for by the others."""
+    paths_per_question: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    detours: tuple[float, ...] = (1.0, 2.0, 1.0)
+    """Weights of 0, 1, 2, … detours in a path."""
+    depths: tuple[float, ...] = ()
+    """Weights of going at most 1, 2, 3, … steps deep in a detour; empty: down until the search is stuck."""
+    descents: tuple[float, ...] = (2.0, 1.0)
+    """Weights of 1, 2, … descents in a detour; each after the first is a backtrack inside the branch."""
+    longer_ways: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Probability that a detour may also pass nodes from which the right answer can be reached."""
+    routes: RouteChoice = RouteChoice.UNIFORM
+    max_steps: int = Field(default=64, ge=1)
+    """Longer paths are not made: a detour that does not fit is not begun."""
+    min_backtracks: int = Field(default=0, ge=0)
+    include_traces: bool = True
+    """Take traces that ended right and backtrack (truncate-and-reveal data) as they are, before all else."""
+
+    @field_validator("detours", "descents", "depths")
+    @classmethod
+    def _weights(cls, weights: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 <= w < float("inf") for w in weights):
+            raise ValueError("weights must be finite and not negative")
+        if weights and not sum(weights) > 0:
+            raise ValueError("at least one weight must be more than 0")
+        return weights
+
+    @model_validator(mode="after")
+    def _check(self) -> SampleSettings:
+        if (self.paths is None) == (self.paths_per_question is None):
+            raise ValueError("give either paths or paths_per_question")
+        if not self.detours or not self.descents:
+            raise ValueError("detours and descents need at least one weight")
+        return self
