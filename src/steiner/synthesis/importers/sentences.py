@@ -1,0 +1,59 @@
+r"""Sentences of mixed prose, Markdown and LaTeX.
+
+A general sentence splitter cuts `3.5`, `e.g.`, `\[ x = 2. \]` and `1. First` in the wrong places; these texts
+are full of them. Formulas are protected whole, then a full stop ends a sentence only before blank space and
+something that can begin one.
+"""
+
+from __future__ import annotations
+
+import re
+
+FORMULA = re.compile(
+    r"\$\$.+?\$\$|\\\[.+?\\\]|\\\(.+?\\\)|(?<![\\\w$])\$(?=\S)[^$\n]{0,400}?(?<=[^\s\\])\$(?![\d$])",
+    re.DOTALL,
+)
+"""A LaTeX formula. As in Pandoc, `$` opens one only before and closes one only after a visible character, and
+no digit follows: so «from $5 to $7» holds none."""
+_ABBREVIATIONS = frozenset(
+    """
+    e.g i.e etc vs cf al approx fig eq eqs no nos vol p pp sec ch ex dr mr mrs ms prof st jr sr inc ltd co
+    corp dept est u.s u.k u.s.a a.m p.m ph.d b.c a.d jan feb mar apr jun jul aug sep sept oct nov dec min max avg
+    ft lb lbs oz hr hrs deg resp ca viz op art gen v
+    """.split()  # noqa: SIM905
+)
+_STOP = re.compile(r"[.!?。！？]+[\"'”’)\]*]*(?=\s+|$)")
+_MASK = "\ue000"
+
+
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences of one paragraph, blank space trimmed; joined by blanks they are the paragraph."""
+    masked = FORMULA.sub(lambda match: _MASK * len(match.group()), text)
+    sentences: list[str] = []
+    begin = 0
+    for match in _STOP.finditer(masked):
+        if _ends_sentence(masked, match.start(), match.end()):
+            sentences.append(text[begin : match.end()].strip())
+            begin = match.end()
+    sentences.append(text[begin:].strip())
+    return [sentence for sentence in sentences if sentence]
+
+
+def _ends_sentence(text: str, stop: int, end: int) -> bool:
+    if text[stop] != ".":
+        return True
+    rest = text[end:].lstrip()
+    if rest and (rest[0].islower() or rest[0] in ",;:)=+-*/<>&"):
+        return False
+    word = re.search(r"[^\s(\[\"'“*]*$", text[:stop])
+    last = word.group().lower() if word else ""
+    if not last:
+        return False
+    if last in _ABBREVIATIONS or re.fullmatch(r"(?:[a-z]\.)+[a-z]", last):
+        return False
+    # An initial («J. Smith», «William J. Smith») is a capital at the begin or after a capitalised word.
+    if len(last) == 1 and text[stop - 1].isupper():
+        before = text[: stop - 1].split()
+        return bool(before) and not before[-1][:1].isupper()
+    # The number of a list item at the begin of the paragraph.
+    return not (last.isdigit() and not text[: stop - len(last)].strip(" *#\n("))
