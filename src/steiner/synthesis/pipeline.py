@@ -46,15 +46,15 @@ class SynthesisSettings(Settings):
     seed: int = 0
     drafts: int = Field(default=2, ge=1)
     """Open-book drafts per question."""
-    truncations: int = Field(default=6, ge=0)
+    truncations: int = Field(default=8, ge=0)
     """Cuts per question, each of a draft drawn at random."""
     attempts: int = Field(default=1, ge=1)
     """Blind attempts per cut."""
     cut: Cut = "uniform"
     """How many leading steps a cut keeps, from none to all but one: `early` prefers few, `late` many."""
-    max_attempt_steps: int = Field(default=8, ge=1)
+    max_attempt_steps: int = Field(default=12, ge=1)
     """A blind attempt stops after so many steps of its own."""
-    temperature: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=2.0, ge=0)
     """How freely the teacher strays from what looks best to it; 0: never."""
 
 

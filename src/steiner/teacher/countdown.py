@@ -93,10 +93,9 @@ class SymbolicCountdownTeacher:
     def _search_on(self, walk: _Walk, heuristic: Heuristic, rng: random.Random) -> bool:
         """Take one step blind, depth first; False where everything has been tried."""
         for index in walk.line():
-            options = walk.untried(index)
+            options = walk.untried(index, heuristic)
             if options:
-                ranked = sorted(options, key=lambda option: heuristic(option.next_state, walk.game.target))
-                walk.take(index, ranked[self._rank(len(ranked), rng)])
+                walk.take(index, options[self._rank(len(options), rng)])
                 return True
         return False
 
@@ -142,21 +141,15 @@ class _Walk:
             index = self.steps[index].parent
         yield FROM_QUESTION
 
-    def untried(self, index: int) -> list[Operation]:
-        """Return what leads from a step to a state that is new and has something new after it.
+    def untried(self, index: int, heuristic: Heuristic) -> list[Operation]:
+        """Return what leads from a step to a state that is new and has something new after it, best first."""
+        ranked = _ranked(self.state(index), self.game.target, self.game.limits, heuristic)
+        return [option for option in ranked if self._is_new(option.next_state)]
 
-        Of operations that lead to the same state only the first counts.
-        """
-        options: dict[State, Operation] = {}
-        for operation in self._operations(self.state(index)):
-            after = operation.next_state
-            if after in self._seen or after in options:
-                continue
-            if is_leaf(after) or any(
-                option.next_state not in self._seen for option in self._operations(after)
-            ):
-                options[after] = operation
-        return list(options.values())
+    def _is_new(self, state: State) -> bool:
+        if state in self._seen:
+            return False
+        return is_leaf(state) or any(o.next_state not in self._seen for o in self._operations(state))
 
     def is_alive(self, index: int) -> bool:
         """Whether the target can be reached from a step. Knows the answer: not for blind attempts."""
@@ -208,6 +201,13 @@ def _walk_to_target(walk: _Walk, index: int, rng: random.Random) -> None:
 @lru_cache(maxsize=1 << 16)
 def _operations(state: State, limits: Limits) -> tuple[Operation, ...]:
     return tuple(operations(state, limits))
+
+
+@lru_cache(maxsize=1 << 14)
+def _ranked(state: State, target: int, limits: Limits, heuristic: Heuristic) -> tuple[Operation, ...]:
+    """Sort what can be done in a state by where it leads; of operations to the same state the first stays."""
+    first = {option.next_state: option for option in reversed(_operations(state, limits))}
+    return tuple(sorted(first.values(), key=lambda option: heuristic(option.next_state, target)))
 
 
 @lru_cache(maxsize=1 << 10)

@@ -24,6 +24,6 @@ class CountdownWriter:
         """
         return answer_text(route, int(problem.facts["target"]))
 
-    def before_backtrack(self, problem: Problem, step: Step, facts: NodeFacts) -> Step:
+    def before_backtrack(self, problem: Problem, step: Step, fact: NodeFacts) -> Step:
         """Return the step as it reads where the path goes back after it: `go on` becomes a dead end."""
         return give_up(step)
