@@ -36,6 +36,12 @@ class Question(Record):
     facts: dict[str, Any] = Field(default_factory=dict)
     language: str = "en"
 
+    @property
+    def prompt(self) -> str:
+        """What a model is asked, in training and after: the text, then the options, `A. …` and so on."""
+        options = (f"{chr(ord('A') + index)}. {choice}" for index, choice in enumerate(self.choices))
+        return "\n".join([self.text, *options])
+
 
 class Problem(Record):
     """A question, its reference answer and how to grade. Identity is the hash of its content."""

@@ -62,9 +62,7 @@ def make_rows(chunk: Sequence[tuple[bytes, bytes]]) -> Rows:
     """Tokenise stored problems with their stored paths and keep what the budget allows."""
     assert _worker is not None, "start_worker comes first"
     settings, tokenizer = _worker
-    items = [
-        (Problem.model_validate_json(problem), _PATHS.validate_json(paths)) for problem, paths in chunk
-    ]
+    items = [(Problem.model_validate_json(problem), _PATHS.validate_json(paths)) for problem, paths in chunk]
     tally = Tally(questions=len(items))
     rows = []
     for (problem, paths), samples in zip(

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from steiner.core import Problem, StorageError, digest
 from steiner.dataset.settings import DatasetSettings
-from steiner.store import Journal, StoredRecord
+from steiner.store import Journal
 
-TRAIN, VALIDATION = "train", "validation"
+TRAIN, VALIDATION = SPLITS = ("train", "validation")
 NOTHING = (b"null", b"[]")
 """Bodies of path records that hold no path."""
 
@@ -27,17 +27,17 @@ def plan_shards(journal: Journal, settings: DatasetSettings) -> list[Shard]:
     """Return all files of the dataset.
 
     The plan follows from the finished stages `problems` and `paths` and the settings alone, so a file can be
-    made, or made again, without looking at the others. All problems that ask the same question are in one split.
+    made, or made again, without looking at the others. Problems with the same question are in the same split.
     """
     # All that is kept per problem is two short strings.
     questions = {
-        record.key: problem_of(journal, record.key).question_key
+        record.key: Problem.model_validate_json(_body(journal, "problems", record.key)).question_key
         for record in journal.records("paths")
         if record.body not in NOTHING
     }
     held_out = _held_out(set(questions.values()), settings)
     shards: list[Shard] = []
-    for split in (TRAIN, VALIDATION):
+    for split in SPLITS:
         keys = [key for key, question in questions.items() if (question in held_out) == (split == VALIDATION)]
         size = settings.questions_per_file
         parts = [tuple(keys[start : start + size]) for start in range(0, len(keys), size)]
@@ -48,38 +48,22 @@ def plan_shards(journal: Journal, settings: DatasetSettings) -> list[Shard]:
     return shards
 
 
-def problem_of(journal: Journal, key: str) -> Problem:
-    """Return a problem of the run.
-
-    Raises:
-        StorageError: if the journal lacks it.
-    """
-    return Problem.model_validate_json(problem_record(journal, key).body)
-
-
-def problem_record(journal: Journal, key: str) -> StoredRecord:
-    """Return the stored record of a problem of the run.
-
-    Raises:
-        StorageError: if the journal lacks it.
-    """
-    return _record(journal, "problems", key)
-
-
 def read_chunks(journal: Journal, shard: Shard, size: int) -> Iterator[list[tuple[bytes, bytes]]]:
     """Yield the stored problems of a shard with their stored paths, `size` at a time."""
     for start in range(0, len(shard.keys), size):
         yield [
-            (_record(journal, "problems", key).body, _record(journal, "paths", key).body)
+            (_body(journal, "problems", key), _body(journal, "paths", key))
             for key in shard.keys[start : start + size]
         ]
 
 
-def _record(journal: Journal, stage: str, key: str) -> StoredRecord:
+def _body(journal: Journal, stage: str, key: str) -> bytes:
     record = journal.get(stage, key)
     if record is None:
-        raise StorageError(f"The journal {journal.path} lacks record {key} of stage '{stage}'; make the stage anew.")
-    return record
+        raise StorageError(
+            f"The journal {journal.path} lacks record {key} of '{stage}': make that stage anew."
+        )
+    return record.body
 
 
 def _held_out(questions: set[str], settings: DatasetSettings) -> set[str]:
@@ -90,4 +74,6 @@ def _held_out(questions: set[str], settings: DatasetSettings) -> set[str]:
     if not settings.validation_share or len(questions) < 2:
         return set()
     count = min(max(round(settings.validation_share * len(questions)), 1), len(questions) - 1)
-    return set(sorted(questions, key=lambda question: digest([settings.seed, "validation", question]))[:count])
+    return set(
+        sorted(questions, key=lambda question: digest([settings.seed, "validation", question]))[:count]
+    )

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
-from pydantic import TypeAdapter
-
 from steiner.core import SCHEMA_VERSION, Problem, ReasoningPath, Record, TokenSample
 from steiner.dataset.budget import DropReason
 
@@ -52,18 +50,6 @@ class Tally:
             else:
                 setattr(self, item.name, mine + theirs)
         return self
-
-    def to_json(self) -> bytes:
-        """Return the tally for the journal."""
-        return _TALLY.dump_json(self)
-
-    @staticmethod
-    def from_json(body: bytes) -> Tally:
-        """Read what `to_json` wrote."""
-        return _TALLY.validate_json(body)
-
-
-_TALLY = TypeAdapter(Tally)
 
 
 class Bin(Record):

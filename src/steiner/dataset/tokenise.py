@@ -12,10 +12,11 @@ from steiner.core import InputError, Problem, ReasoningPath, TokenSample, digest
 from steiner.protocol import (
     CONTROL_TOKENS,
     ControlIds,
+    Message,
     add_control_tokens,
     encode_paths,
-    encode_prompt,
-    question_messages,
+    encode_prompts,
+    ensure_chat_template,
 )
 
 if TYPE_CHECKING:
@@ -29,13 +30,15 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         name: a folder that holds a tokenizer (or a model with one), or the id of one on the hub.
 
     Raises:
-        InputError: if it cannot be loaded or has no pad or end token.
+        InputError: if it cannot be loaded or has no pad token, end token or chat template.
     """
     from transformers import AutoTokenizer
 
     if not Path(name).is_dir() and (name.startswith((".", "/", "~")) or name.count("/") != 1):
         # Anything else would be looked for on the hub, for which only `owner/name` makes sense.
-        raise InputError(f"There is no folder '{name}': give the folder of a tokenizer or a hub id, owner/name.")
+        raise InputError(
+            f"There is no folder '{name}': give the folder of a tokenizer or a hub id, owner/name."
+        )
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
@@ -46,8 +49,9 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         ) from error
     if not tokenizer.is_fast:
         raise InputError(
-            f"The tokenizer '{name}' has no tokenizer.json: convert it with transformers' fast tokenizers first."
+            f"The tokenizer '{name}' has no tokenizer.json: convert it to a fast tokenizer first."
         )
+    ensure_chat_template(tokenizer)
     add_control_tokens(tokenizer)
     ControlIds.from_tokenizer(tokenizer)
     return tokenizer
@@ -62,7 +66,9 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     # What the last call asked for, not what the tokenizer is.
     content = {key: value for key, value in content.items() if key not in ("truncation", "padding")}
     ids = ControlIds.from_tokenizer(tokenizer)
-    return digest([content, [ids[token] for token in CONTROL_TOKENS], ids.eos, ids.pad, tokenizer.chat_template])
+    return digest(
+        [content, [ids[token] for token in CONTROL_TOKENS], ids.eos, ids.pad, tokenizer.chat_template]
+    )
 
 
 def tokenise(
@@ -80,19 +86,20 @@ def tokenise(
     Raises:
         InputError: if the tokenizer has no chat template, pad or end token.
     """
+    opening = [Message("system", system_prompt)] if system_prompt else []
+    prompts = encode_prompts(
+        tokenizer, [[*opening, Message("user", problem.blind().prompt)] for problem, _ in items]
+    )
     encoded = iter(encode_paths(tokenizer, [path for _, paths in items for path in paths]))
-    samples: list[list[TokenSample]] = []
-    for problem, paths in items:
-        prompt = tuple(encode_prompt(tokenizer, question_messages(problem.blind(), system_prompt)))
-        samples.append(
-            [
-                TokenSample(
-                    prompt_ids=prompt,
-                    completion_ids=one.ids,
-                    step_index=one.step_index,
-                    reasoning_tokens=one.reasoning_tokens,
-                )
-                for one in islice(encoded, len(paths))
-            ]
-        )
-    return samples
+    return [
+        [
+            TokenSample(
+                prompt_ids=tuple(prompt),
+                completion_ids=one.ids,
+                step_index=one.step_index,
+                reasoning_tokens=one.reasoning_tokens,
+            )
+            for one in islice(encoded, len(paths))
+        ]
+        for prompt, (_, paths) in zip(prompts, items, strict=True)
+    ]

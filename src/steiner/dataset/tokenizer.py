@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from steiner.core import InputError
+from steiner.protocol import CHATML_TEMPLATE, CONTROL_TOKENS, add_control_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
 
 PAD, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 """The ChatML tokens under the names that Qwen2.5 uses. `TURN_END` also ends a completion."""
-
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-"""ChatML with no default system turn: a tiny model pays for every token of the frame."""
 
 ROLES = ("system", "user", "assistant")
 
@@ -54,8 +47,6 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, numbers_to: int) -> P
     """
     from transformers import PreTrainedTokenizerFast
 
-    from steiner.protocol import CONTROL_TOKENS, add_control_tokens
-
     fixed = _fixed_pieces(numbers_to)
     specials = (PAD, TURN_START, TURN_END)
     room = vocab_size - len(fixed) - len(specials) - len(CONTROL_TOKENS)
@@ -73,7 +64,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, numbers_to: int) -> P
         clean_up_tokenization_spaces=False,
         model_max_length=1_000_000,
     )
-    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.chat_template = CHATML_TEMPLATE
     add_control_tokens(tokenizer)
     return tokenizer
 

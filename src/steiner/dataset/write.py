@@ -6,20 +6,22 @@ recorded in the journal. A kill therefore loses at most the file in work, and go
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter
 
 from steiner.core import InputError, NoProgress, Progress
 from steiner.dataset.card import render_card
 from steiner.dataset.rows import SCHEMA, Rows, make_rows, start_worker
 from steiner.dataset.settings import DatasetSettings
-from steiner.dataset.shards import Shard, plan_shards, read_chunks
+from steiner.dataset.shards import SPLITS, TRAIN, Shard, plan_shards, read_chunks
 from steiner.dataset.statistics import (
     DatasetStatistics,
     SplitStatistics,
@@ -31,7 +33,8 @@ from steiner.dataset.tokenise import load_tokenizer, tokenizer_digest
 from steiner.store import RunDir, Stage, StoredRecord, atomic_write, disk_errors, map_bounded
 from steiner.store.stage import stage_digest
 
-FOLDER = "dataset"
+STAGE = "dataset"
+"""Name of the stage and of the folder in the run directory."""
 STATISTICS = "statistics.json"
 CARD = "README.md"
 
@@ -39,6 +42,18 @@ CHUNK_QUESTIONS = 32
 """What a worker is handed at a time."""
 ROW_GROUP = 1024
 """Least number of rows of a Parquet row group: bounds what is held in memory."""
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """What the journal holds of a finished file."""
+
+    size: int
+    """Bytes."""
+    tally: Tally
+
+
+_WRITTEN_FILE = TypeAdapter(WrittenFile)
 
 
 def write_dataset(
@@ -64,38 +79,41 @@ def write_dataset(
         StorageError: if it cannot be written.
     """
     inputs = {name: stage_digest(run, name) for name in ("problems", "paths")}
-    tokenizer = load_tokenizer(settings.tokenizer)
-    identity = TokenizerIdentity(
-        name=settings.tokenizer, digest=tokenizer_digest(tokenizer), vocabulary=len(tokenizer)
-    )
-    stage = Stage(run, FOLDER, settings, {**inputs, "tokenizer": identity.digest}, force=force)
-    folder = run.path / FOLDER
+    identity = _identify(settings.tokenizer)
+    stage = Stage(run, STAGE, settings, {**inputs, "tokenizer": identity.digest}, force=force)
+    folder = run.path / STAGE
     shards = plan_shards(run.journal, settings)
-    done = _finished(stage, folder)
-    _remove_strays(folder, keep=set(done))
-    _write_shards(stage, folder, shards, done, workers=workers, progress=progress or NoProgress())
-    statistics = _summarise(run, shards, _finished(stage, folder), identity)
-    with atomic_write(folder / STATISTICS) as file:
-        file.write(orjson.dumps(statistics.model_dump(mode="json"), option=orjson.OPT_INDENT_2) + b"\n")
-    with atomic_write(folder / CARD) as file:
-        first = folder / next(shard.name for shard in shards)
-        file.write(render_card(statistics, settings, _first_completion(first)).encode())
+    files = _finished(run, folder)
+    _remove_strays(folder, keep=files.keys())
+    for record, file in _write_shards(
+        run, settings, shards, skip=files.keys(), workers=workers, progress=progress or NoProgress()
+    ):
+        stage.put([record])
+        files[record.key] = file
+    statistics = _summarise(run, shards, files, identity)
+    _write_text(folder / STATISTICS, statistics.model_dump_json(indent=2) + "\n")
+    _write_text(folder / CARD, render_card(statistics, settings, _first_completion(folder, shards, files)))
     stage.finish(statistics.model_dump(mode="json"))
     return statistics
 
 
-def _finished(stage: Stage, folder: Path) -> dict[str, Tally]:
-    """Return the tallies of the files that are recorded as finished and still there, by name."""
-    finished: dict[str, Tally] = {}
-    for record in stage.run.journal.records(stage.name):
-        body = orjson.loads(record.body)
+def _identify(name: str) -> TokenizerIdentity:
+    tokenizer = load_tokenizer(name)
+    return TokenizerIdentity(name=name, digest=tokenizer_digest(tokenizer), vocabulary=len(tokenizer))
+
+
+def _finished(run: RunDir, folder: Path) -> dict[str, WrittenFile]:
+    """Return the files that are recorded as finished and still there, by name."""
+    finished: dict[str, WrittenFile] = {}
+    for record in run.journal.records(STAGE):
+        file = _WRITTEN_FILE.validate_json(record.body)
         path = folder / record.key
-        if path.is_file() and path.stat().st_size == body["bytes"]:
-            finished[record.key] = Tally.from_json(orjson.dumps(body["tally"]))
+        if path.is_file() and path.stat().st_size == file.size:
+            finished[record.key] = file
     return finished
 
 
-def _remove_strays(folder: Path, keep: set[str]) -> None:
+def _remove_strays(folder: Path, keep: Collection[str]) -> None:
     """Remove files of ours that are not recorded: left by a kill, or by other settings."""
     with disk_errors("The folder", folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,19 +123,83 @@ def _remove_strays(folder: Path, keep: set[str]) -> None:
 
 
 def _write_shards(
-    stage: Stage,
-    folder: Path,
-    shards: list[Shard],
-    done: dict[str, Tally],
+    run: RunDir,
+    settings: DatasetSettings,
+    shards: Sequence[Shard],
     *,
+    skip: Collection[str],
     workers: int,
     progress: Progress,
-) -> None:
-    todo = [(number, shard) for number, shard in enumerate(shards) if shard.name not in done]
-    questions = sum(len(shard.keys) for shard in shards)
-    ready = questions - sum(len(shard.keys) for _, shard in todo)
-    progress.start(stage.name, questions)
+) -> Iterator[tuple[StoredRecord, WrittenFile]]:
+    """Write the files whose names are not in `skip`; yield each, with its record, as it is finished."""
+    todo = [(number, shard) for number, shard in enumerate(shards) if shard.name not in skip]
+    total = sum(len(shard.keys) for shard in shards)
+    ready = total - sum(len(shard.keys) for _, shard in todo)
+    progress.start(STAGE, total)
     progress.update(ready)
-    chunks = (chunk for _, shard in todo for chunk in read_chunks(stage.run.journal, shard, CHUNK_QUESTIONS))
-    settings = stage.settings
+    chunks = (chunk for _, shard in todo for chunk in read_chunks(run.journal, shard, CHUNK_QUESTIONS))
     results = map_bounded(make_rows, chunks, workers, initializer=start_worker, initargs=(settings,))
+    for number, shard in todo:
+        own = islice(results, math.ceil(len(shard.keys) / CHUNK_QUESTIONS))
+        path = run.path / STAGE / shard.name
+        tally = Tally()
+        with atomic_write(path) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+            for group in _row_groups(own, tally):
+                writer.write_table(group)
+                progress.update(ready + tally.questions)
+        ready += len(shard.keys)
+        written = WrittenFile(path.stat().st_size, tally)
+        yield StoredRecord(shard.name, number, _WRITTEN_FILE.dump_json(written)), written
+    progress.finish()
+
+
+def _row_groups(results: Iterable[Rows], tally: Tally) -> Iterator[pa.Table]:
+    """Gather rows into tables of at least `ROW_GROUP` rows, and their counts into `tally`."""
+    held: list[pa.RecordBatch] = []
+    for rows in results:
+        tally += rows.tally
+        held.append(rows.batch)
+        if sum(batch.num_rows for batch in held) >= ROW_GROUP:
+            yield pa.Table.from_batches(held).combine_chunks()
+            held = []
+    if held:
+        yield pa.Table.from_batches(held).combine_chunks()
+
+
+def _summarise(
+    run: RunDir, shards: Sequence[Shard], files: Mapping[str, WrittenFile], identity: TokenizerIdentity
+) -> DatasetStatistics:
+    splits: dict[str, SplitStatistics] = {}
+    dropped: Counter[str] = Counter()
+    for split in SPLITS:
+        total = Tally()
+        names = [shard.name for shard in shards if shard.split == split]
+        for name in names:
+            total += files[name].tally
+        dropped += total.dropped
+        if total.samples:
+            splits[split] = SplitStatistics.of(total, files=len(names))
+    if TRAIN not in splits:
+        reasons = ", ".join(f"{count:,} with {reason}" for reason, count in by_count(dropped).items())
+        raise InputError(
+            f"No path of {run.path} is left to train on: "
+            + (
+                f"all were dropped ({reasons}). Raise the token budgets."
+                if dropped
+                else "stage 'paths' is empty."
+            )
+        )
+    return DatasetStatistics(tokenizer=identity, splits=splits, dropped=by_count(dropped))
+
+
+def _first_completion(folder: Path, shards: Sequence[Shard], files: Mapping[str, WrittenFile]) -> str:
+    """Return the first sample of the training split, as text."""
+    name = next(shard.name for shard in shards if files[shard.name].tally.samples)
+    with pq.ParquetFile(folder / name) as file:
+        batch = next(file.iter_batches(batch_size=1, columns=["completion"]))
+    return str(batch.column("completion")[0])
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write(text.encode())
