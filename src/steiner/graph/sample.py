@@ -29,7 +29,7 @@ class Sampled(NamedTuple):
 
     paths: tuple[ReasoningPath, ...]
     shortfall: Shortfall | None
-    """None where there are as many as were asked for."""
+    """None where there are as many as were asked for by number."""
 
 
 class Draft(NamedTuple):
@@ -149,7 +149,7 @@ def sample_paths(
     graph: StepGraph,
     settings: SampleSettings,
     *,
-    count: int,
+    count: int | None = None,
     slots: int | None = None,
     writer: PathWriter | None = None,
     traces: Sequence[Trace] = (),
@@ -162,8 +162,9 @@ def sample_paths(
         problem: the problem the graph belongs to.
         graph: its step graph.
         settings: what kind of paths; `paths` and `paths_per_question` are not looked at.
-        count: number of paths wanted.
+        count: number of paths wanted; None: as many as there are slots.
         slots: look at this many slots at most (see `PathSampler`); None: until the graph is exhausted.
+            With neither `count` nor `slots` a rich graph keeps this busy for good.
         writer: puts answers and reflections into words; `TextWriter` by default.
         traces: traces to take as they are, with `settings.include_traces`.
     """
@@ -177,4 +178,6 @@ def sample_paths(
             path = sampler.write(slot, draft, writer)
             # Keys of walks differ, so texts differ, unless a writer gives two steps the same words.
             paths.setdefault(path.id, path)
-    return Sampled(tuple(paths.values()), None if len(paths) >= count else sampler.shortfall())
+    return Sampled(
+        tuple(paths.values()), None if count is not None and len(paths) >= count else sampler.shortfall()
+    )

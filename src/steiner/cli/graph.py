@@ -1,0 +1,83 @@
+"""`steiner graph`: one step graph per question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from steiner.graph.stage import GraphsSummary
+
+app = typer.Typer(add_completion=False)
+
+EXAMPLES = """
+Examples:
+
+  steiner graph --run runs/countdown
+
+  steiner graph --run runs/mmlu-pro --cluster text --similarity 0.7
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def graph(
+    run: Annotated[Path, typer.Option(help="Run directory with traces.")],
+    cluster: Annotated[
+        str,
+        typer.Option(
+            help="What makes two steps one node: state (exact search states), text (same meaning), or auto: "
+            "states where a question's steps have them, text elsewhere."
+        ),
+    ] = "auto",
+    similarity: Annotated[
+        float | None,
+        typer.Option(help="Text: least similarity (0 to 1) of any two steps in a node. Higher merges less."),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes; 0 means one per core.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Discard graphs made with other settings or from other traces.")
+    ] = False,
+) -> None:
+    """Build one step graph per question from a run's traces. Goes on where it stopped when run again."""
+    from steiner.cli.ui import RichProgress
+    from steiner.core import parse_settings
+    from steiner.graph.stage import GraphSettings, make_graphs
+    from steiner.store import RunDir
+    from steiner.store.parallel import default_workers
+
+    values: dict[str, object] = {"cluster": cluster}
+    if similarity is not None:
+        values["text"] = {"similarity": similarity}
+    settings = parse_settings(GraphSettings, values, "steiner graph")
+    with RunDir(run) as held:
+        summary = make_graphs(
+            held, settings, workers=workers or default_workers(), force=force, progress=RichProgress()
+        )
+    _print(summary)
+
+
+def _print(summary: GraphsSummary) -> None:
+    from rich.table import Table
+
+    from steiner.cli.ui import out
+
+    table = Table(title="Step graphs", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, number in (
+        ("graphs", summary.graphs),
+        ("  with a right answer", summary.answered),
+        ("  with a right answer and a dead end", summary.with_dead_ends),
+        ("traces", summary.traces),
+        ("steps (nodes)", summary.nodes),
+        ("  shared by several traces", summary.shared),
+        ("  dead ends", summary.dead_ends),
+        ("distinct wrong answers", summary.wrong_answers),
+        ("edges", summary.edges),
+        ("routes to the answer, median", int(summary.routes_median)),
+        ("routes to the answer, most", int(summary.routes_max)),
+    ):
+        table.add_row(name, f"{number:,}" if number < 10**12 else f"{float(number):.3g}")
+    out.print(table)

@@ -1,0 +1,144 @@
+"""`steiner sample`: reasoning paths with backtracking from a run's step graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from steiner.core import Problem
+    from steiner.graph import PathWriter
+    from steiner.graph.path_stage import PathsSummary
+
+app = typer.Typer(add_completion=False)
+
+EXAMPLES = """
+Examples:
+
+  steiner sample --run runs/mmlu-pro --paths 50000
+
+  steiner sample --run runs/countdown --per-question 8 --detours 1,2,2,1 --seed 7
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def sample(
+    run: Annotated[Path, typer.Option(help="Run directory with step graphs.")],
+    paths: Annotated[
+        int | None, typer.Option(help="Paths in all. Questions that have too few are made up for by others.")
+    ] = None,
+    per_question: Annotated[
+        int | None, typer.Option(help="Paths of each question, instead of --paths.")
+    ] = None,
+    detours: Annotated[
+        str | None, typer.Option(help="Weights of 0, 1, 2, … detours [default: 1,2,1].")
+    ] = None,
+    depths: Annotated[
+        str | None,
+        typer.Option(help="Weights of going 1, 2, 3, … steps deep in a detour [default: until stuck]."),
+    ] = None,
+    descents: Annotated[
+        str | None,
+        typer.Option(help="Weights of 1, 2, … descents in a detour, with backtracks between [default: 2,1]."),
+    ] = None,
+    longer_ways: Annotated[
+        float, typer.Option(help="Probability that a detour may pass steps that can still reach the answer.")
+    ] = 0.0,
+    routes: Annotated[
+        str, typer.Option(help="uniform: each route as likely; traces: as often as traces took it.")
+    ] = "uniform",
+    max_steps: Annotated[int, typer.Option(help="Most steps in a path.")] = 64,
+    min_backtracks: Annotated[int, typer.Option(help="Fewest backtracks in a path.")] = 0,
+    traces: Annotated[
+        bool, typer.Option(help="Take traces that ended right and backtrack as they are, too.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same paths.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes; 0 means one per core.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Discard paths made with other settings or from other graphs.")
+    ] = False,
+) -> None:
+    """Sample distinct reasoning paths with backtracking. Goes on where it stopped when run again."""
+    from steiner.cli.ui import RichProgress
+    from steiner.core import InputError, parse_settings
+    from steiner.graph import SampleSettings
+    from steiner.graph.path_stage import make_paths
+    from steiner.store import RunDir
+    from steiner.store.parallel import default_workers
+
+    if (paths is None) == (per_question is None):
+        raise InputError("Say how many paths: either --paths N in all, or --per-question N.")
+    values: dict[str, object] = {
+        "paths": paths,
+        "paths_per_question": per_question,
+        "longer_ways": longer_ways,
+        "routes": routes,
+        "max_steps": max_steps,
+        "min_backtracks": min_backtracks,
+        "include_traces": traces,
+        "seed": seed,
+    }
+    for name, text in (("detours", detours), ("depths", depths), ("descents", descents)):
+        if text is not None:
+            values[name] = weights(name, text)
+    settings = parse_settings(SampleSettings, values, "steiner sample")
+    with RunDir(run) as held:
+        summary = make_paths(
+            held, settings, writer_for=writer_for,
+            workers=workers or default_workers(), force=force, progress=RichProgress(),
+        )  # fmt: skip
+    _print(summary)
+
+
+def weights(name: str, text: str) -> tuple[float, ...]:
+    """Read weights separated by commas.
+
+    Raises:
+        InputError: if one of them is no number.
+    """
+    from steiner.core import InputError
+
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"--{name} takes numbers separated by commas such as 1,2,1, got '{text}'."
+        ) from error
+
+
+def writer_for(problem: Problem) -> PathWriter:
+    """Choose who puts a problem's paths into words."""
+    from steiner.graph import TextWriter
+    from steiner.teacher import CountdownWriter
+
+    return CountdownWriter() if problem.task == "countdown" else TextWriter()
+
+
+def _print(summary: PathsSummary) -> None:
+    from rich.table import Table
+
+    from steiner.cli.ui import err, out
+
+    table = Table(title="Reasoning paths", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_row("paths", f"{summary.paths:,} of {summary.wanted:,}")
+    table.add_row("questions", f"{summary.questions:,}")
+    table.add_row("paths of a question: least, median, most", _numbers(summary.per_question))
+    table.add_row("steps of a path: least, median, most", _numbers(summary.steps))
+    for count, number in sorted(summary.backtracks.items()):
+        table.add_row(f"  with {count} backtracks", f"{number:,} ({number / summary.paths:.1%})")
+    for reason, number in summary.shortfalls.items():
+        table.add_row(f"questions below their share: {reason}", f"{number:,}")
+    out.print(table)
+    if summary.paths < summary.wanted:
+        err.print(
+            f"The graphs hold only {summary.paths:,} such paths, not {summary.wanted:,}: ask for fewer, "
+            "allow more detours or --longer-ways, or add traces."
+        )
+
+
+def _numbers(values: tuple[int, int, int]) -> str:
+    return ", ".join(f"{value:,}" for value in values)
