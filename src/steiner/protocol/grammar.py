@@ -146,6 +146,32 @@ def least_reasoning_tokens(steps: int) -> int:
     return 1 + steps * STEP_COST
 
 
+def state_after(tokens: Iterable[ControlToken | None]) -> State:
+    """Return the state of a completion, well-formed or not, from its last control token.
+
+    Args:
+        tokens: None stands for a token of text.
+    """
+    state = State.BEGIN
+    for token in tokens:
+        state = AFTER[token] if token else TRANSITIONS[state].get(Other.TEXT, state)
+    return state
+
+
+def closing_tokens(state: State) -> tuple[ControlToken, ...]:
+    """Return the fewest control tokens that close what is open and write END; none from END on."""
+    closing: list[ControlToken] = []
+    while TOKENS_TO_END[state]:
+        token = next(
+            symbol
+            for symbol, target in TRANSITIONS[state].items()
+            if isinstance(symbol, ControlToken) and TOKENS_TO_END[target] == TOKENS_TO_END[state] - 1
+        )
+        closing.append(token)
+        state = TRANSITIONS[state][token]
+    return tuple(closing)
+
+
 def accepts(symbols: Iterable[Symbol]) -> bool:
     """Tell whether the symbols, end of text included, are one whole completion."""
     state = State.BEGIN
