@@ -1,0 +1,219 @@
+"""One self-contained HTML page and its JSON twin.
+
+The page fetches nothing and runs no script: its content security policy allows its one style sheet, by hash,
+and nothing else. All text is escaped by the template engine.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup
+
+from steiner.core import Move, Step
+from steiner.evaluate import wording
+from steiner.evaluate.drawing.accuracy import (
+    NARROW,
+    WIDE,
+    accuracy_figure,
+    common_reach,
+    difference_figure,
+)
+from steiner.evaluate.drawing.panels import histogram_figure, time_bar, training_figure
+from steiner.evaluate.drawing.stepgraph import graph_figure
+from steiner.evaluate.drawing.svg import SHAPES, series_class
+from steiner.evaluate.drawing.tree import QUESTION, places_of, tree_figure
+from steiner.evaluate.records import CurvePoint, ModelResult, PathExample, Report, StageTime
+from steiner.store import atomic_write
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_CHARACTERS = 1_500
+"""Of one field on the page; the JSON twin has all of it."""
+MOST_STEPS = 80
+"""Steps of one path on the page."""
+MOST_EXAMPLES = 24
+DEEPEST = 8
+"""Deeper steps are indented no further."""
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+"""Characters that HTML forbids or that could turn the direction of the text around them."""
+
+
+class ModelView(NamedTuple):
+    """A model as the page shows it."""
+
+    model: ModelResult
+    colour: str
+    """Class of its colour."""
+    shape: int
+    """Number of the shape of its marks."""
+    cells: tuple[CurvePoint | None, ...]
+    """Its result under each limit of the page, None where it was not measured."""
+
+
+class StepView(NamedTuple):
+    """A step as the page shows it."""
+
+    number: int
+    step: Step
+    arrival: str
+    """How the path came here, in words."""
+    kind: str
+    """Class of the card: `start`, `proceed` or `backtrack`."""
+    depth: int
+    dead_end: bool
+
+
+class ExampleView(NamedTuple):
+    """A path as the page shows it."""
+
+    example: PathExample
+    tree: Markup
+    steps: tuple[StepView, ...]
+    hidden_steps: int
+
+
+def write_report(report: Report, html_path: Path, json_path: Path) -> None:
+    """Write the page and its JSON twin, each either completely or not at all.
+
+    Raises:
+        StorageError: if a file cannot be written.
+    """
+    link = quote(os.path.relpath(json_path, html_path.parent).replace(os.sep, "/"))
+    page = render(report, json_link=link)
+    with atomic_write(json_path) as file:
+        file.write(report.model_dump_json(indent=1).encode())
+    with atomic_write(html_path) as file:
+        file.write(page.encode())
+
+
+def render(report: Report, json_link: str = "") -> str:
+    """Return the HTML page of a report.
+
+    Args:
+        report: what to show.
+        json_link: relative URL of the JSON twin; empty if there is none.
+    """
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    limits = sorted({p.max_steps for m in report.models for p in m.curve}, key=_order_of_limit)
+    reach = common_reach(report.comparisons)
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            json_link=json_link,
+            style=Markup(style),  # our own file
+            style_hash=digest,
+            limits=limits,
+            models=[_model_view(model, number, limits) for number, model in enumerate(report.models)],
+            figures=[accuracy_figure(report.models, canvas) for canvas in (WIDE, NARROW)],
+            comparisons=[
+                (comparison, difference_figure(comparison, reach)) for comparison in report.comparisons
+            ],
+            examples=[example_view(example) for example in report.examples[:MOST_EXAMPLES]],
+            graph=graph_figure(report.graph) if report.graph else None,
+            histograms=[histogram_figure(bars) for bars in report.dataset.histograms]
+            if report.dataset
+            else [],
+            training=_training(report),
+            times=_times(report),
+            settings=json.dumps(report.settings, indent=2, ensure_ascii=False),
+        )
+    )
+
+
+def example_view(example: PathExample) -> ExampleView:
+    """Prepare a path for the page."""
+    path, places = example.path, places_of(example.path)
+    steps: list[StepView] = []
+    for index, (step, place) in enumerate(zip(path.steps, places, strict=True)):
+        if index == 0:
+            kind, arrival = "start", "starts"
+        elif path.moves[index - 1] is Move.PROCEED:
+            kind, arrival = "proceed", "proceeds"
+        else:
+            kind, arrival = "backtrack", f"backtracks {_target(place.parent)}".rstrip()
+        dead_end = bool(example.dead_ends) and example.dead_ends[index]
+        steps.append(StepView(index + 1, step, arrival, kind, min(place.depth - 1, DEEPEST), dead_end))
+    shown = tuple(steps[:MOST_STEPS])
+    tree = tree_figure(path, example.right, example.dead_ends)
+    return ExampleView(example, tree, shown, len(steps) - len(shown))
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def readable(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Return text without control characters, cut where it is too long for a page."""
+    clean = CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+    return clean if len(clean) <= most else f"{clean[:most]}… ({len(clean) - most:,} more characters)"
+
+
+def _target(parent: int | None) -> str:
+    if parent is None:
+        return ""
+    return "to the question" if parent == QUESTION else f"to step {parent + 1}"
+
+
+def _order_of_limit(limit: int | None) -> float:
+    return float("inf") if limit is None else limit
+
+
+def _model_view(model: ModelResult, number: int, limits: Sequence[int | None]) -> ModelView:
+    by_limit = {point.max_steps: point for point in model.curve}
+    return ModelView(
+        model, series_class(number), number % SHAPES, tuple(by_limit.get(limit) for limit in limits)
+    )
+
+
+def _training(report: Report) -> list[tuple[str, str, Markup]]:
+    stages = list(dict.fromkeys(curve.stage for curve in report.training_curves))
+    return [
+        (curve.stage, curve.metric, training_figure(curve, 1 + stages.index(curve.stage)))
+        for curve in report.training_curves
+    ]
+
+
+def _times(report: Report) -> list[tuple[StageTime, Markup]]:
+    longest = max((max(time.seconds, time.cpu_seconds) for time in report.times), default=0.0)
+    return [(time, time_bar(time.seconds, time.cpu_seconds, longest)) for time in report.times]
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": wording.percent,
+        "points": wording.points,
+        "duration": duration,
+        "readable": readable,
+        "allowed": wording.steps_allowed,
+    }
+    environment.globals |= {"interval": wording.interval}
+    return environment
