@@ -90,8 +90,8 @@ def generate(
     """Let a model think within a budget and answer.
 
     In strict mode each completion follows the grammar, keeps its budget and ends with an answer and the end
-    of text. In report mode a completion without an answer at its token limit is cut there, its open fields are
-    closed and the answer is asked for. In off mode it is only cut.
+    of text. In report mode a completion without an answer at its token limit is cut there, its open fields
+    are closed and the answer is asked for. In off mode it is only cut.
 
     Args:
         model: a causal language model; its mode (train or eval) is kept.
@@ -237,8 +237,8 @@ def _request(
     if reasoning < least:
         raise InputError(
             f"a prompt of {len(prompt)} tokens leaves {max(new_tokens, 0)} tokens (limit {max_new_tokens}, "
-            f"the model reads {context}), but {budget.min_steps} steps and an answer need at least {least + answer}. "
-            "Shorten the prompt or allow more tokens."
+            f"the model reads {context}), but {budget.min_steps} steps and an answer need at least "
+            f"{least + answer}. Shorten the prompt or allow more tokens."
         )
     limited = budget.model_copy(update={"max_reasoning_tokens": reasoning})
     return _Request(prompt, (), limited, reasoning + answer)

@@ -16,15 +16,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STEP_END_CODE = 1 + CONTROL_TOKENS.index(ControlToken.STEP_END)
-_NO_ROW = slice(0, 0)
 
 
 class StepControlLogitsProcessor:
     """A logits processor that lets only allowed tokens through.
 
-    What may follow is derived anew from `input_ids` in each call, so rows may be reordered, duplicated (beams,
-    several sequences per prompt) or dropped between calls. Only the columns of control and special tokens are
-    touched; whole rows only where a control token is forced.
+    What may follow is derived anew from `input_ids` in each call: no state is kept for a row, so beams and
+    several sequences per prompt work. Only the columns of control and special tokens are touched, and whole
+    rows only where a control token is forced.
     """
 
     def __init__(
@@ -38,11 +37,12 @@ class StepControlLogitsProcessor:
 
         Args:
             control: what may follow what.
-            budgets: one per prompt, in any mix. If a call has k times as many rows, k rows in a row share a budget.
-            prompt_length: columns of `input_ids` that are no completion, padding included; one number, or one per
-                prompt where completions are continued.
-            in_place: change the scores that are handed in rather than a copy. Saves a copy of rows × vocabulary;
-                not for `output_logits=True`, which would then return the changed scores.
+            budgets: one per prompt, in any mix. If a call has k times as many rows (beams, several sequences
+                per prompt), each k neighbours share a budget, as `generate` lays them out.
+            prompt_length: columns of `input_ids` that are no completion, padding included; one number, or one
+                per prompt where completions are continued.
+            in_place: change the scores that are handed in, which saves a copy of rows × vocabulary. Not for
+                `output_logits=True`, which would then return the changed scores.
 
         Raises:
             InputError: if a budget cannot be kept.
