@@ -1,0 +1,86 @@
+"""Read a dataset for training, with the checks that keep a run from learning the wrong ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from steiner.core import InputError
+from steiner.dataset.statistics import DatasetStatistics
+from steiner.dataset.tokenise import tokenizer_digest
+from steiner.dataset.write import STATISTICS
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+
+def load_statistics(folder: Path | str) -> DatasetStatistics:
+    """Read `statistics.json` of a dataset.
+
+    Raises:
+        InputError: if it is missing or not what `steiner dataset` writes.
+    """
+    path = Path(folder) / STATISTICS
+    try:
+        return DatasetStatistics.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} holds no finished dataset: it has no {STATISTICS}. Run `steiner dataset` first, "
+            "or again if it was stopped."
+        ) from None
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{path} cannot be read: {error}. Run `steiner dataset` again.") from error
+
+
+def load_samples(
+    folder: Path | str,
+    split: str,
+    tokenizer: PreTrainedTokenizerBase,
+    max_tokens: int | None = None,
+) -> Dataset:
+    """Open one split of a dataset, memory-mapped, with the columns that the card lists.
+
+    Args:
+        folder: what `steiner dataset` wrote.
+        split: `train` or `validation`.
+        tokenizer: the one that the model will have, control tokens added.
+        max_tokens: context length of the model; None for no check.
+
+    Raises:
+        InputError: if the dataset or the split is missing, holds ids of another tokenizer, or has samples of
+            more than `max_tokens` tokens; training would cut off their answers.
+    """
+    import datasets
+
+    statistics = load_statistics(folder)
+    if split not in statistics.splits:
+        raise InputError(f"{folder} has no split '{split}'; it has: {', '.join(statistics.splits)}.")
+    expected, found = statistics.tokenizer, tokenizer_digest(tokenizer)
+    if found != expected.digest:
+        raise InputError(
+            f"{folder} holds token ids of the tokenizer '{expected.name}' (digest {expected.digest}), the "
+            f"model's is '{tokenizer.name_or_path}' (digest {found}): train with that tokenizer, or make the "
+            "dataset anew with this one."
+        )
+    rows = datasets.load_dataset(str(folder), split=split)
+    if max_tokens is not None:
+        _check_lengths(rows, folder, max_tokens)
+    return rows
+
+
+def _check_lengths(rows: Dataset, folder: Path | str, max_tokens: int) -> None:
+    table = rows.data
+    lengths = pc.add(
+        pc.list_value_length(table.column("prompt_ids")), pc.list_value_length(table.column("completion_ids"))
+    )
+    too_long = pc.sum(pc.greater(lengths, max_tokens)).as_py()
+    if too_long:
+        raise InputError(
+            f"{too_long:,} of {len(rows):,} samples of {folder} are longer than the {max_tokens:,} tokens of "
+            f"the context (the longest: {pc.max(lengths).as_py():,}): raise the context length, or make the "
+            f"dataset anew with --max-total-tokens {max_tokens + 1}."
+        )
