@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +29,11 @@ def slow_square(number: int) -> int:
 
 
 def who(_: int) -> int:
+    return os.getpid()
+
+
+def who_slowly(_: int) -> int:
+    time.sleep(0.02)
     return os.getpid()
 
 
@@ -65,6 +74,31 @@ def test_it_runs_only_a_bounded_way_ahead(workers: int) -> None:
     assert len(taken) <= 5 + 4 * workers
     results.close()  # type: ignore[attr-defined]
     assert len(taken) <= 5 + 4 * workers
+
+
+ORPHANS = """
+from steiner.store import map_bounded
+from test_store_parallel import who_slowly
+if __name__ == "__main__":
+    results = map_bounded(who_slowly, range(10**6), workers=2)
+    print(*{next(results) for _ in range(20)}, flush=True)
+    for _ in results:
+        pass
+"""
+
+
+def test_workers_of_a_killed_process_end() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHANS], cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        workers = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
+        process.kill()
+    assert len(workers) == 2
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    for worker in alive:
+        worker.kill()
+    assert not alive
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -1,7 +1,7 @@
 """Draft → truncate → attempt blind → reveal → resolve; and the import of existing traces."""
 
 from steiner.synthesis.pipeline import (
-    Grade,
+    IsRight,
     Outcome,
     SynthesisSettings,
     SynthesisYield,
@@ -11,7 +11,7 @@ from steiner.synthesis.pipeline import (
 from steiner.synthesis.stage import synthesise_run
 
 __all__ = [
-    "Grade",
+    "IsRight",
     "Outcome",
     "SynthesisSettings",
     "SynthesisYield",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from steiner.core import Problem, Provenance, Record, Settings, Trace, TraceStep, Verdict
 from steiner.teacher import Attempt, Teacher
 
-Grade = Callable[[Problem, str], bool]
+IsRight = Callable[[Problem, str], bool]
 """Says whether an answer, as written, is right."""
 
 Cut = Literal["uniform", "early", "late"]
@@ -100,7 +100,7 @@ class SynthesisYield(Record):
 
 
 def synthesise(
-    problem: Problem, teacher: Teacher, grade: Grade, settings: SynthesisSettings, rng: random.Random
+    problem: Problem, teacher: Teacher, is_right: IsRight, settings: SynthesisSettings, rng: random.Random
 ) -> list[Trace]:
     """Write the traces of one question, without those that read alike.
 
@@ -108,7 +108,7 @@ def synthesise(
     answer is resolved with the answer revealed. Where no draft is right, attempts start from the bare
     question.
     """
-    judge = _Judge(problem, teacher.name, grade)
+    judge = _Judge(problem, teacher.name, is_right)
     traces = [judge.draft(teacher.draft(problem, rng)) for _ in range(settings.drafts)]
     drafts = [trace.steps for trace in traces if trace.verdict is Verdict.RIGHT]
     question = problem.blind()
@@ -140,24 +140,24 @@ def cut_point(length: int, cut: Cut, rng: random.Random) -> int:
 class _Judge:
     """Grades what a teacher wrote and labels it with how it came about."""
 
-    def __init__(self, problem: Problem, teacher: str, grade: Grade) -> None:
+    def __init__(self, problem: Problem, teacher: str, is_right: IsRight) -> None:
         self._problem = problem
         self._teacher = teacher
-        self._grade = grade
+        self._is_right = is_right
 
     def is_right(self, answer: str) -> bool:
         """Grade an answer; none at all is not right."""
-        return bool(answer) and self._grade(self._problem, answer)
+        return bool(answer) and self._is_right(self._problem, answer)
 
     def draft(self, trace: Trace) -> Trace:
-        return self._judged("draft", trace.steps, trace.answer, Outcome.DRAFT, {})
+        return self._judged("draft", trace.steps, trace.answer, Outcome.DRAFT, trace.provenance.details)
 
     def right_at_once(self, attempt: Attempt) -> Trace:
         details = _attempt_details(attempt)
         return self._judged(METHOD, attempt.steps, attempt.answer, Outcome.RIGHT_AT_ONCE, details)
 
     def recovered(self, attempt: Attempt, trace: Trace) -> Trace:
-        details = _attempt_details(attempt)
+        details = _attempt_details(attempt) | trace.provenance.details
         return self._judged(METHOD, trace.steps, trace.answer, Outcome.RECOVERED, details)
 
     def _judged(
@@ -166,22 +166,26 @@ class _Judge:
         steps: tuple[TraceStep, ...],
         answer: str,
         outcome: Outcome,
-        details: dict[str, int],
+        details: dict[str, Any],
     ) -> Trace:
         """Return the trace with its verdict; an `outcome` that did not come true becomes `LOST`."""
         right = self.is_right(answer)
         verdict = Verdict.RIGHT if right else Verdict.WRONG if answer else Verdict.UNFINISHED
-        label = {OUTCOME: str(outcome if right else Outcome.LOST)}
         return Trace(
             problem_id=self._problem.id,
             steps=steps,
             answer=answer,
             verdict=verdict,
-            provenance=Provenance(teacher=self._teacher, method=method, details=label | details),
+            provenance=Provenance(
+                teacher=self._teacher,
+                method=method,
+                details=details | {OUTCOME: str(outcome if right else Outcome.LOST)},
+            ),
         )
 
 
-def _attempt_details(attempt: Attempt) -> dict[str, int]:
+def _attempt_details(attempt: Attempt) -> dict[str, Any]:
+    """How much was given and how much was written blind."""
     return {"cut": attempt.prefix_length, "attempt_steps": len(attempt.steps) - attempt.prefix_length}
 
 

@@ -7,10 +7,11 @@ import random
 
 from pydantic import TypeAdapter
 
-from steiner.core import Problem, Progress, Trace
+from steiner.core import InputError, Problem, Progress, Trace
+from steiner.problems.grading import grade
 from steiner.store import RunDir, Stage, StageReport, StoredRecord, run_stage
 from steiner.store.stage import stage_digest
-from steiner.synthesis.pipeline import Grade, SynthesisSettings, SynthesisYield, synthesise
+from steiner.synthesis.pipeline import SynthesisSettings, SynthesisYield, synthesise
 from steiner.teacher import Teacher, make_teacher
 
 PROBLEMS = "problems"
@@ -45,11 +46,12 @@ def synthesise_run(
         InputError: if the run has no problems, or the teacher cannot write steps for one of them.
         ResumeError: if the run holds traces of other settings or problems.
     """
-    from steiner.problems.grading import grade
-
     teacher = make_teacher(settings.teacher, settings.temperature)
-    stage = Stage(run, TRACES, settings, {PROBLEMS: stage_digest(run, PROBLEMS)}, force=force)
-    work = functools.partial(_work, teacher, grade, settings)
+    inputs = {PROBLEMS: stage_digest(run, PROBLEMS)}
+    if not run.journal.count(PROBLEMS):
+        raise InputError(f"{run.path} holds no problems: make some with `steiner problems` first.")
+    stage = Stage(run, TRACES, settings, inputs, force=force)
+    work = functools.partial(_work, teacher, settings)
     report = run_stage(stage, PROBLEMS, work, workers=workers, progress=progress)
     if stage.is_complete:
         return SynthesisYield.model_validate(stage.summary), report
@@ -60,7 +62,11 @@ def synthesise_run(
     return total, report
 
 
-def _work(teacher: Teacher, grade: Grade, settings: SynthesisSettings, record: StoredRecord) -> bytes:
+def _work(teacher: Teacher, settings: SynthesisSettings, record: StoredRecord) -> bytes:
     problem = Problem.model_validate_json(record.body)
     rng = random.Random(f"{settings.seed}:{problem.id}:traces")
-    return _TRACES.dump_json(synthesise(problem, teacher, grade, settings, rng))
+    return _TRACES.dump_json(synthesise(problem, teacher, _is_right, settings, rng))
+
+
+def _is_right(problem: Problem, answer: str) -> bool:
+    return grade(problem, answer).right
