@@ -13,10 +13,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from threadpoolctl import ThreadpoolController
 
-from steiner.core import Problem, Settings, Step, Trace, digest
-from steiner.graph.embed import Embedder, HashingEmbedder, SentenceEmbedder, Vectors
-from steiner.graph.text_facts import contradicts, read_facts
+from steiner.core import Problem, Settings, Trace, digest
+from steiner.graph.embed import Embedder, HashingEmbedder, SentenceEmbedder
+from steiner.graph.text_facts import contradicts, read_facts, telling_words
 
 Labels = tuple[tuple[str, ...], ...]
 """Label of each step, parallel to traces and their steps. Equal labels are the same node."""
@@ -40,7 +41,7 @@ def cluster_steps(problem: Problem, traces: Sequence[Trace], settings: ClusterSe
     label of a cluster is the hash of its smallest member's text, so it stays when more traces come.
 
     Args:
-        problem: the question. Its own numbers commit a step to nothing.
+        problem: the question; its choices say which words tell answers apart.
         traces: attempts at it.
         settings: when two steps are the same.
 
@@ -56,8 +57,9 @@ def cluster_steps(problem: Problem, traces: Sequence[Trace], settings: ClusterSe
         ),
         key=lambda place: (traces[place[0]].steps[place[1]].step.thought, traces[place[0]].id, place[1]),
     )
-    steps = [traces[t].steps[s].step for t, s in places]
-    names = _name_clusters(steps, _agglomerate(steps, _precedence(traces, places), settings))
+    texts = [traces[t].steps[s].step.thought for t, s in places]
+    allowed = _allowed(texts, problem.choices, settings)
+    names = _name_clusters(texts, _agglomerate(allowed, _precedence(traces, places)))
     labels = [[f"state:{item.state}" for item in trace.steps] for trace in traces]
     for (t, s), name in zip(places, names, strict=True):
         labels[t][s] = name
@@ -76,19 +78,18 @@ def _precedence(traces: Sequence[Trace], places: Sequence[tuple[int, int]]) -> N
     return before
 
 
-def _agglomerate(
-    steps: Sequence[Step], before: NDArray[np.bool_], settings: ClusterSettings
-) -> NDArray[np.int64]:
-    """Return the cluster number of each step, the smallest index of its members."""
-    owner = np.arange(len(steps))
-    if len(steps) < 2:
-        return owner
-    texts = [step.thought for step in steps]
-    allowed = _allowed(texts, embedder_for(settings.embedder).encode(texts), settings)
+def _agglomerate(allowed: NDArray[np.float32], before: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the cluster number of each step, the smallest index of its members.
+
+    Args:
+        allowed: similarity of each pair that may be merged, else 0; shape (steps, steps).
+        before: which step leads to which; same shape. It is closed over the merges in place.
+    """
+    owner = np.arange(len(allowed))
     rows, columns = np.nonzero(np.triu(allowed > 0, k=1))
     # Rounding makes ties of what differs only by the order of additions; then the canonical order decides.
     order = np.lexsort((columns, rows, -np.round(allowed[rows, columns], 5)))
-    members = {i: [i] for i in range(len(steps))}
+    members = {i: [i] for i in range(len(allowed))}
     for a, b in zip(rows[order], columns[order], strict=True):
         a, b = sorted((int(owner[a]), int(owner[b])))
         if a == b or before[a, b] or before[b, a]:
@@ -101,18 +102,21 @@ def _agglomerate(
     return owner
 
 
-def _allowed(texts: Sequence[str], vectors: Vectors, settings: ClusterSettings) -> NDArray[np.float32]:
+def _allowed(texts: Sequence[str], choices: Sequence[str], settings: ClusterSettings) -> NDArray[np.float32]:
     """Matrix (steps, steps): the similarity of each pair that may be merged, 0 for all others."""
-    similarity = vectors @ vectors.T
+    if not texts:
+        return np.zeros((0, 0), dtype=np.float32)
+    vectors = embedder_for(settings.embedder).encode(texts)
+    with _threads().limit(limits=1, user_api="blas"):  # waking threads costs more than a small product
+        similarity = vectors @ vectors.T
     same = _equal(texts)
     similarity[same] = 1.0
-    allowed: NDArray[np.float32] = np.where(similarity >= settings.similarity, similarity, 0).astype(
-        np.float32
-    )
+    allowed: NDArray[np.float32] = np.where(similarity >= settings.similarity, similarity, 0)
     if settings.vetoes:
         facts = [read_facts(text) for text in texts]
+        telling = telling_words(choices)
         for i, j in zip(*np.nonzero(np.triu((allowed > 0) & ~same, k=1)), strict=True):
-            if contradicts(facts[i], facts[j]):
+            if contradicts(facts[i], facts[j], telling):
                 allowed[i, j] = allowed[j, i] = 0
     return allowed
 
@@ -133,15 +137,20 @@ def _merge_precedence(before: NDArray[np.bool_], a: int, b: int) -> None:
     before |= np.outer(leads, follows_or_self) | np.outer(leads_or_self, follows)
 
 
-def _name_clusters(steps: Sequence[Step], owner: NDArray[np.int64]) -> list[str]:
+def _name_clusters(texts: Sequence[str], owner: NDArray[np.int64]) -> list[str]:
     """Label clusters by their smallest member's text; equal texts that had to stay apart are counted."""
     taken: dict[str, int] = {}
     label: dict[int, str] = {}
     for index in sorted(set(owner.tolist())):
-        base = digest(steps[index].thought)
+        base = digest(texts[index])
         taken[base] = taken.get(base, 0) + 1
         label[index] = base if taken[base] == 1 else f"{base}#{taken[base]}"
     return [label[int(index)] for index in owner]
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 @lru_cache(maxsize=2)

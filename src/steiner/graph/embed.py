@@ -100,8 +100,8 @@ def _load_model(folder: Path) -> Any:
         module = importlib.import_module(package)
     except ImportError as error:
         raise InputError(
-            f"The embedding model {folder} needs the package {package}: install it, or leave the model out to use the "
-            "built-in embedder."
+            f"The embedding model {folder} needs the package {package}: install it, or leave the model out "
+            "to use the built-in embedder."
         ) from error
     if package == "model2vec":
         return module.StaticModel.from_pretrained(str(folder))
@@ -109,7 +109,7 @@ def _load_model(folder: Path) -> Any:
 
 
 def normalise(text: str) -> str:
-    """Return the text as lower-case stems joined by blanks, without fillers, punctuation and LaTeX commands."""
+    """Return the text as lower-case stems joined by blanks, without fillers, punctuation and LaTeX."""
     text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     text = re.sub(r"\\(?:mathrm|text|mathbf|left|right|quad|,|;|!)\b|[\\${}*_]", " ", text)
     words = re.findall(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[a-z]+)?|[=+/^<>≈%-]", text)

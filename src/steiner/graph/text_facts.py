@@ -8,6 +8,7 @@ can veto it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,7 +17,8 @@ _NUMBER = re.compile(
     r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?|(?<=[a-zA-Z])\d+|(?<![\w.])-?\.\d+|(?<=\d)\^\{?-?\d+\}?"
 )
 _RESULT = re.compile(
-    r"(?:=|≈|\\approx|\\equiv|→|\bequals?|\bis|\bare)\s*(?:\\?[\s$({\[]|approximately|about|roughly|text\{)*(-?\$?\s*\.?\d[\d,]*(?:\.\d+)?)"
+    r"(?:=|≈|\\approx|\\equiv|→|\bequals?|\bis|\bare)\s*"
+    r"(?:\\?[\s$({\[]|approximately|about|roughly|text\{)*(-?\$?\s*\.?\d[\d,]*(?:\.\d+)?)"
 )
 _COUNTS = "two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
 _WORDS_AS_NUMBERS = {word: str(value) for value, word in enumerate(_COUNTS, start=2)}
@@ -41,8 +43,18 @@ _OPPOSITES = tuple(
     """.split()  # noqa: SIM905
 )
 """Begins of words; a step that holds the one where the other holds its opposite says something else."""
+_OPPOSITE = {one: other for pair in _OPPOSITES for one, other in (pair, pair[::-1])}
+_OPPOSITE_STEM = re.compile(rf"\b(?:{'|'.join(sorted(_OPPOSITE, key=len, reverse=True))})")
+_OPERATIONS = {
+    "multiply": ("multipl", "product of", "times the"),
+    "divide": ("divid", "quotient", "ratio of"),
+    "add": ("adding", " add ", "added", "sum of", "plus"),
+    "subtract": ("subtract", "difference between", "minus"),
+}
 _PROPER = re.compile(r"(?<=[a-z,;:] )[A-Z][\w-]+")
-_SYMBOL_EQUATION = re.compile(r"[\w^/*+\-().]+(?:\s*[=<>≤≥]\s*[\w^/*+\-().]+)+")
+_RIGHT_SIDE = re.compile(r"[=≈]\s*([^=≈<>≤≥,;:]+)")
+_LEADING_NUMBER = re.compile(r"[\s$(]*(-?\s*\$?\s*\.?\d[\d,]*(?:\.\d+)?)(?![\d.]*\s*[-+*/^(])")
+_WORD = re.compile(r"[^\W\d_]{3,}")
 
 
 class Facts(NamedTuple):
@@ -56,12 +68,16 @@ class Facts(NamedTuple):
     """Whether it holds an odd number of negations."""
     options: frozenset[str]
     """Letters of the options and numbers of the statements that it talks about."""
-    stems: frozenset[str]
+    opposites: frozenset[str]
     """Which members of pairs of opposites occur in it."""
+    operations: frozenset[str]
+    """Arithmetic that it describes in words."""
     proper: frozenset[str]
     """Names within sentences."""
-    equations: frozenset[str]
-    """Equations and inequalities, without blanks and LaTeX."""
+    right_sides: frozenset[str]
+    """What its equations say their left sides are, without blanks, brackets and units."""
+    words: frozenset[str]
+    """All its words, in lower case."""
 
 
 @lru_cache(maxsize=4096)
@@ -78,32 +94,60 @@ def read_facts(text: str) -> Facts:
         result=_canonical(results[-1]) if results else "",
         negated=len(_NEGATION.findall(lower)) % 2 == 1,
         options=frozenset(letter for groups in _OPTION.findall(text) for letter in groups if letter),
-        stems=frozenset(stem for pair in _OPPOSITES for stem in pair if re.search(rf"\b{stem}", lower)),
+        opposites=frozenset(_OPPOSITE_STEM.findall(lower)),
+        operations=frozenset(name for name, signs in _OPERATIONS.items() if any(s in lower for s in signs)),
         proper=frozenset(_PROPER.findall(plain)),
-        equations=frozenset(
-            re.sub(r"\s+|[.()]+$", "", found) for found in _SYMBOL_EQUATION.findall(plain) if len(found) > 4
-        ),
+        right_sides=frozenset(map(_side, _RIGHT_SIDE.findall(plain))) - {""},
+        words=frozenset(_WORD.findall(lower)),
     )
 
 
-def contradicts(a: Facts, b: Facts) -> bool:
-    """Whether two steps must not be the same node, however alike they read. Symmetric."""
-    if a.options != b.options or a.negated != b.negated:
-        return True
-    if a.result != b.result and (
-        a.result not in b.numbers or b.result not in a.numbers or (a.result and b.result)
-    ):
-        return True
+def contradicts(a: Facts, b: Facts, telling: frozenset[str] = frozenset()) -> bool:
+    """Whether two steps must not be the same node, however alike they read. Symmetric.
+
+    Args:
+        a: facts of one step.
+        b: facts of the other.
+        telling: words that tell the options of the question apart.
+    """
+    return (
+        a.options != b.options
+        or a.negated != b.negated
+        or _other_numbers(a, b)
+        or any(_OPPOSITE[x] in b.opposites and x not in b.opposites for x in a.opposites - b.opposites)
+        or bool(a.operations and b.operations and a.operations != b.operations)
+        or bool(a.right_sides and b.right_sides and not a.right_sides & b.right_sides)
+        or _each_alone(a.proper, b.proper)
+        or _each_alone(a.words & telling, b.words & telling)
+    )
+
+
+def telling_words(options: Iterable[str]) -> frozenset[str]:
+    """Return the words that some of the options hold and others do not."""
+    sets = [frozenset(_WORD.findall(option.lower())) for option in options]
+    return frozenset().union(*sets) - frozenset.intersection(*sets) if sets else frozenset()
+
+
+def _other_numbers(a: Facts, b: Facts) -> bool:
+    """Whether neither's numbers hold the other's, or they come to different results."""
     if not (a.numbers <= b.numbers or b.numbers <= a.numbers):
         return True
-    if any(
-        (one in a.stems) != (one in b.stems) and (other in a.stems) != (other in b.stems)
-        for one, other in _OPPOSITES
-    ):
-        return True
-    if a.proper - b.proper and b.proper - a.proper:
-        return True
-    return bool(a.equations and b.equations and not a.numbers and not a.equations & b.equations)
+    if a.result and b.result:
+        return a.result != b.result
+    return bool(a.result and a.result not in b.numbers) or bool(b.result and b.result not in a.numbers)
+
+
+def _each_alone(a: frozenset[str], b: frozenset[str]) -> bool:
+    """Whether each holds something that the other does not."""
+    return bool(a - b and b - a)
+
+
+def _side(text: str) -> str:
+    """Return one side of an equation without blanks and brackets; only the number if it begins with one."""
+    number = _LEADING_NUMBER.match(text)
+    if number:
+        return _canonical(number.group(1))
+    return re.sub(r"[^\w+/^-]|x(?=\s)|\.$", "", re.split(r"\.\s|\bwhere\b|\bfor\b", text)[0].lower())
 
 
 def _plain(text: str) -> str:

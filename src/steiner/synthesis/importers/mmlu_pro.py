@@ -1,10 +1,10 @@
 """Model outputs as MMLU-Pro publishes them: one ZIP a model, a JSON list of answered questions.
 
-Source: TIGER-AI-Lab/MMLU-Pro, `eval_results/` (Wang et al. 2024, arXiv 2406.01574). What the files really hold:
+Source: TIGER-AI-Lab/MMLU-Pro, `eval_results/` (Wang et al. 2024, arXiv 2406.01574). The files hold:
 
 - the text is called `generated_text` in some and `model_outputs` in others; a list may hold stray strings;
 - base models go on after their answer with questions of their own;
-- where the evaluation found no letter in a text it guessed one: such a trace did not answer (`UNFINISHED`);
+- where no letter was found in a text, one was guessed: such a trace did not answer (`UNFINISHED`);
 - a few questions were corrected between the files, and some occur twice under different numbers.
 """
 
@@ -23,6 +23,7 @@ import orjson
 from steiner.core import Grading, InputError, Problem, Provenance, Trace, TraceStep, Verdict
 from steiner.synthesis.importers.answers import separate_answer
 from steiner.synthesis.importers.prose import ProseSettings, split_prose
+from steiner.synthesis.importers.sentences import without_fragment
 from steiner.synthesis.importers.spill import Plan, Spill
 from steiner.synthesis.importers.wording import make_step
 
@@ -109,8 +110,8 @@ def _checked(item: Mapping[str, Any], place: str) -> dict[str, Any]:
         raise InputError(f"{place} is malformed: {error}.") from error
     if not row["question"] or not 0 <= _index(row["answer"]) < len(row["options"]):
         raise InputError(
-            f"{place}: its answer {row['answer']!r} is not the letter of one of its {len(row['options'])} options, "
-            "or its question is empty."
+            f"{place}: its answer {row['answer']!r} is not the letter of one of its {len(row['options'])} "
+            "options, or its question is empty."
         )
     return row
 
@@ -187,14 +188,9 @@ def _trace(problem: Problem, row: Mapping[str, Any], model: str, prose: ProseSet
     verdict = Verdict.UNFINISHED
     if letter:
         verdict = Verdict.RIGHT if letter == problem.answer else Verdict.WRONG
-    passages = split_prose(found.reasoning, prose)
-    steps = tuple(
-        TraceStep(
-            step=make_step(passage, i, last=i == len(passages) - 1, verdict=verdict, letter=letter),
-            parent=i - 1,
-        )
-        for i, passage in enumerate(passages)
-    )
+    reasoning = found.reasoning if found.stated else without_fragment(found.reasoning)
+    passages = split_prose(reasoning, prose)
+    steps = tuple(TraceStep(step=make_step(passage), parent=i - 1) for i, passage in enumerate(passages))
     return Trace(
         problem_id=problem.id,
         steps=steps,

@@ -56,7 +56,8 @@ def _parsed(line: bytes, place: str) -> NativeLine:
     foreign = [trace.problem_id for trace in item.traces if trace.problem_id != item.problem.id]
     if foreign:
         raise InputError(
-            f"{place}: a trace belongs to problem {foreign[0]}, but the problem of this line is {item.problem.id}."
+            f"{place}: a trace belongs to problem {foreign[0]}, the problem of this line is "
+            f"{item.problem.id}."
         )
     return item
 

@@ -44,15 +44,16 @@ _BOILERPLATE = tuple(
     for pattern in (
         r"(?:a(?:nswer)?\s*:\s*)?(?:okay|sure|alright)?[,.!]?\s*"
         r"let[’']?s (?:think|work|go through|solve|analy[sz]e|break)\b.{0,110}",
-        r"(?:(?:first|now|next),?\s*)?we (?:will |need to |can |should )?(?:refer to|use|consult) wikipedia.{0,140}",
-        r"to (?:solve|find|determine|answer|calculate|evaluate|compute|derive|identify|address)\b.{0,400}?,?\s*"
-        r"(?:we|you|I|let[’']?s)\b.{0,50}?(?:these|the following|this|each|a few)(?: \w+){0,2} "
+        r"(?:(?:first|now|next),?\s*)?we (?:will |need to |can |should )?(?:"
+        r"(?:refer to|use|consult) wikipedia.{0,140}|(?:refer to|consult)\b.{0,140}\bfor help\W*)",
+        r"to (?:solve|find|determine|answer|calculate|evaluate|compute|derive|identify|address)\b"
+        r".{0,400}?,?\s*(?:we|you|I|let[’']?s)\b.{0,50}?(?:these|the following|this|each|a few)(?: \w+){0,2} "
         r"(?:steps?|procedure|approach|options?|statements?)\b.{0,30}[.:]",
         r"(?:here (?:is|are) (?:the|a) )?(?:step[- ]by[- ]step )?"
         r"(?:solution|explanation|reasoning|analysis|answer)\s*:",
         r"#*\s*(?:question|options|solution|answer|explanation|conclusion)s?\s*:?\s*\**",
-        r"(?:therefore|thus|so|hence|in conclusion|finally)?,?\s*(?:the )?(?:correct |best |final |most \w+ )?"
-        r"(?:answer|option|choice) is:?",
+        r"(?:therefore|thus|so|hence|in conclusion|finally)?,?\s*(?:the )?"
+        r"(?:correct |best |final |most \w+ )?(?:answer|option|choice) is:?",
     )
 )
 """Whole sentences that say nothing about the question."""
@@ -71,6 +72,8 @@ _HEADING = re.compile(
 )
 _REFERS_BACK = re.compile(r"[=$\\]|(?i:which|where)\b")
 """Begins of a sentence that cannot stand alone."""
+_ANNOUNCES = re.compile(r"\b(?:is|are|be)\s*:$")
+"""End of a sentence that only announced what has been cut off, mostly the answer."""
 _DISPLAY = re.compile(r"(\\\[.+?\\\]|\$\$.+?\$\$)", re.DOTALL)
 
 
@@ -89,7 +92,7 @@ def split_prose(text: str, settings: ProseSettings) -> list[Passage]:
             sentences, carried = sentences[:-1], sentences[-1:]
         if sentences:
             passages.extend(_grouped(heading, sentences, settings))
-    if carried:
+    if carried and not (passages and _ANNOUNCES.search(carried[0])):
         passages.append(Passage("", carried))
     return _limited(_without_loops(passages), settings)
 

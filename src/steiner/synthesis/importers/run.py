@@ -101,8 +101,8 @@ def import_traces(
 ) -> ImportReport:
     """Make the stages `problems` and `traces` of a run from files, or go on where a call stopped.
 
-    The outcome depends on the files' names and contents, not on their order or on `workers`. Memory is bounded
-    by the largest file.
+    The outcome depends on the files' names and contents, not on their order or on `workers`. Memory is
+    bounded by the largest file.
 
     Args:
         run: the run directory, open for writing.

@@ -18,8 +18,8 @@ no digit follows: so «from $5 to $7» holds none."""
 _ABBREVIATIONS = frozenset(
     """
     e.g i.e etc vs cf al approx fig eq eqs no nos vol p pp sec ch ex dr mr mrs ms prof st jr sr inc ltd co
-    corp dept est u.s u.k u.s.a a.m p.m ph.d b.c a.d jan feb mar apr jun jul aug sep sept oct nov dec min max avg
-    ft lb lbs oz hr hrs deg resp ca viz op art gen v
+    corp dept est u.s u.k u.s.a a.m p.m ph.d b.c a.d jan feb mar apr jun jul aug sep sept oct nov dec min max
+    avg ft lb lbs oz hr hrs deg resp ca viz op art gen v
     """.split()  # noqa: SIM905
 )
 _STOP = re.compile(r"[.!?。！？]+[\"'”’)\]*]*(?=\s+|$)")
@@ -37,6 +37,16 @@ def split_sentences(text: str) -> list[str]:
             begin = match.end()
     sentences.append(text[begin:].strip())
     return [sentence for sentence in sentences if sentence]
+
+
+def without_fragment(text: str) -> str:
+    """Drop a last sentence that breaks off, as it does where a model ran out of tokens."""
+    text = text.rstrip()
+    if re.search(r"[.!?。！？:;)\]}$\"'”’*|]$", text):
+        return text
+    paragraphs = text.rsplit("\n", 1)
+    kept = " ".join(split_sentences(paragraphs[-1])[:-1])
+    return (paragraphs[0] + "\n" + kept if len(paragraphs) > 1 else kept).rstrip()
 
 
 def _ends_sentence(text: str, stop: int, end: int) -> bool:

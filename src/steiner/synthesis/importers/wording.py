@@ -1,22 +1,22 @@
 """Name, summary and reflection of a step whose author only wrote the thought.
 
-All by rule and all cut out of the author's own words, except for the reflection, which says no more than what
-is known: that the trace went on, or with which option it ended and whether that was right.
+Name and summary are cut out of the author's own words. The reflection says no more than that the author went
+on from here; where a sampled path turns back or ends, its writer adds why.
 """
 
 from __future__ import annotations
 
 import re
 
-from steiner.core import Step, Verdict, digest
+from steiner.core import Step, digest
 from steiner.synthesis.importers.prose import Passage
 from steiner.synthesis.importers.sentences import FORMULA
 
 _MAX_NAME_WORDS = 8
 _MAX_SUMMARY = 240
 _LEAD = re.compile(
-    r"^(?:(?:so|therefore|thus|hence|then|now|next|first(?:ly)?|second(?:ly)?|third(?:ly)?|finally|also|and|but|"
-    r"however|moreover|furthermore|additionally|in addition|again|similarly|consequently|as a result|"
+    r"^(?:(?:so|therefore|thus|hence|then|now|next|first(?:ly)?|second(?:ly)?|third(?:ly)?|finally|also|and|"
+    r"but|however|moreover|furthermore|additionally|in addition|again|similarly|consequently|as a result|"
     r"in this case|in conclusion|given this|overall|on the other hand|in other words|in fact|specifically|"
     r"note that|notice that|recall that|we also (?:know|have) that|it follows that|"
     r"(?:we|i) (?:know|see|can see|have|note|recall|get|find|conclude|can conclude|observe) that|"
@@ -26,44 +26,33 @@ _LEAD = re.compile(
 )
 _DANGLING = frozenset(
     """
-    a an the of in on at to for from by with and or but that which who whose is are was were be been as than then
-    if when while we i it its their his her this these those so such not because since can will would may must
+    a an the of in on at to for from by with and or but that which who whose is are was were be been as than
+    then if when while we i it its their his her this these those so such not because since can will would may must
     has have had do does into about between over under per also more most one
     """.split()  # noqa: SIM905
 )
 _VERBS = frozenset(
     "is are was were means has have had can could will would should must does do states refers".split()  # noqa: SIM905
 )
-_GOES_ON = (
-    "This follows; I go on.",
-    "This holds so far; I go on.",
-    "That is something to build on.",
-    "Nothing speaks against this yet; next.",
-    "This brings me closer; I continue.",
-    "I take this as given and go on.",
+_REFLECTIONS = (
+    "This follows from what I have.",
+    "So far this holds together.",
+    "That seems right to me.",
+    "This is something to build on.",
+    "I see nothing against this.",
+    "That fits what is asked.",
 )
-_SETTLES = ("That settles it: ({}).", "This decides it: ({}).", "So the option that fits is ({}).")
-_FAILS = ("This would give ({}), which is wrong.", "It points to ({}), but that is not right.",
-          "That ends at ({}), which does not hold.")  # fmt: skip
-_STOPS = ("This leads to no answer.", "I come to no option this way.", "This line ends without an answer.")
+"""They speak of the step alone: paths lead through it to other ends than its author's."""
 
 
-def make_step(passage: Passage, position: int, *, last: bool, verdict: Verdict, letter: str) -> Step:
-    """Word one step.
-
-    Args:
-        passage: its text.
-        position: index in its trace; with the text it chooses among reflections that say the same.
-        last: whether the trace ends after it.
-        verdict: how the trace ended.
-        letter: the option that the trace ended with, empty where it gave none.
-    """
+def make_step(passage: Passage) -> Step:
+    """Word one step; the same text gets the same words wherever it stands."""
     thought = passage.text
     return Step(
         name=step_name(passage),
         thought=thought,
         summary=step_summary(passage),
-        reflection=_reflection(thought, position, last=last, verdict=verdict, letter=letter),
+        reflection=_REFLECTIONS[int(digest(thought), 16) % len(_REFLECTIONS)],
     )
 
 
@@ -140,10 +129,3 @@ def _capitalised(text: str) -> str:
     """Raise the first letter, unless it begins a formula or is a symbol's name."""
     first = text.split(" ", 1)[0]
     return text[:1].upper() + text[1:] if len(first) > 1 and first.isalpha() else text
-
-
-def _reflection(thought: str, position: int, *, last: bool, verdict: Verdict, letter: str) -> str:
-    choices: tuple[str, ...] = _GOES_ON
-    if last:
-        choices = {Verdict.RIGHT: _SETTLES, Verdict.WRONG: _FAILS, Verdict.UNFINISHED: _STOPS}[verdict]
-    return choices[int(digest([thought, position]), 16) % len(choices)].format(letter)
