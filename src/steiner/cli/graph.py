@@ -12,11 +12,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-EXAMPLES = """
+EXAMPLES = """\b
 Examples:
-
   steiner graph --run runs/countdown
-
   steiner graph --run runs/mmlu-pro --cluster text --similarity 0.7
 """
 
@@ -35,7 +33,7 @@ def graph(
         float | None,
         typer.Option(help="Text: least similarity (0 to 1) of any two steps in a node. Higher merges less."),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes; 0 means one per core.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: all cores.")] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Discard graphs made with other settings or from other traces.")
     ] = False,

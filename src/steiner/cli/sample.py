@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-EXAMPLES = """
+EXAMPLES = """\b
 Examples:
-
   steiner sample --run runs/mmlu-pro --paths 50000
-
   steiner sample --run runs/countdown --per-question 8 --detours 1,2,2,1 --seed 7
 """
 
@@ -55,7 +53,7 @@ def sample(
         bool, typer.Option(help="Take traces that ended right and backtrack as they are, too.")
     ] = True,
     seed: Annotated[int, typer.Option(help="The same seed gives the same paths.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes; 0 means one per core.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: all cores.")] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Discard paths made with other settings or from other graphs.")
     ] = False,
@@ -129,9 +127,11 @@ def _print(summary: PathsSummary) -> None:
     table.add_row("paths of a question: least, median, most", _numbers(summary.per_question))
     table.add_row("steps of a path: least, median, most", _numbers(summary.steps))
     for count, number in sorted(summary.backtracks.items()):
-        table.add_row(f"  with {count} backtracks", f"{number:,} ({number / summary.paths:.1%})")
+        table.add_row(
+            f"  with {count} backtrack{'s' * (count != 1)}", f"{number:,} ({number / summary.paths:.1%})"
+        )
     for reason, number in summary.shortfalls.items():
-        table.add_row(f"questions below their share: {reason}", f"{number:,}")
+        table.add_row(f"questions below an even share: {reason}", f"{number:,}")
     out.print(table)
     if summary.paths < summary.wanted:
         err.print(

@@ -212,8 +212,10 @@ class _Tally:
         same: dict[str, list[Piece]] = defaultdict(list)
         for piece in self._steps:
             state = self._state(piece)
-            content = digest([self._problem_id, "steps", self._texts(piece)])
-            same[content if state is None else state_node_id(self._problem_id, state)].append(piece)
+            if state is None:
+                same[digest([self._problem_id, "steps", self._texts(piece)])].append(piece)
+            else:
+                same[state_node_id(self._problem_id, state)].append(piece)
         for base, places in same.items():
             places.sort(key=lambda p: (p.depth, self._texts(p), p.label))
             for count, place in enumerate(places):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from steiner.core import NodeKind, StepGraph, Trace
 from steiner.core.trace import FROM_QUESTION
-from steiner.graph.build import state_node_id
 
 
 def locate(graph: StepGraph, trace: Trace) -> tuple[int, ...] | None:
@@ -14,11 +13,11 @@ def locate(graph: StepGraph, trace: Trace) -> tuple[int, ...] | None:
     merged with its own parent stays where it is.
     """
     places: list[int] = []
+    # Of a state that had to be split the first node is looked up, the others are found by their wording.
+    of_state = {node.state: i for i, node in reversed([*enumerate(graph.nodes)]) if node.state is not None}
     for item in trace.steps:
         above = 0 if item.parent == FROM_QUESTION else places[item.parent]
-        place = (
-            None if item.state is None else graph.index_of.get(state_node_id(graph.problem_id, item.state))
-        )
+        place = None if item.state is None else of_state.get(item.state)
         if place is not None and not any(edge.target == place for edge in graph.out_edges[above]):
             place = None
         if place is None:

@@ -55,7 +55,7 @@ class PathsSummary(Record):
     backtracks: dict[int, int] = Field(default_factory=dict)
     """Number of backtracks → number of paths."""
     shortfalls: dict[str, int] = Field(default_factory=dict)
-    """Reason → number of questions that gave fewer paths than they were asked for."""
+    """Reason → number of questions that gave fewer paths than an even share."""
 
 
 def make_paths(
@@ -95,8 +95,7 @@ def make_paths(
                 stage, "graphs", _Write(settings, writer_for), workers=workers,
                 initializer=_open, initargs=(run.journal.path, shares), progress=progress,
             )  # fmt: skip
-            share = quotas.level if quotas else settings.paths_per_question or 0
-            summary = _summarise(run, settings, share, workers, progress)
+            summary = _summarise(run, settings, workers, progress)
         stage.finish(summary.model_dump(mode="json"))
     return PathsSummary.model_validate(stage.summary)
 
@@ -169,7 +168,8 @@ def _quotas(
     # What `force` allows was decided for the stage `paths`; this one only serves it.
     stage = Stage(run, CAPACITY, settings, inputs, force=True)
     questions = run.journal.count("graphs")
-    limit = math.ceil(settings.paths / max(questions, 1))
+    # A little more than the even share, because some questions have less and some draws come to nothing.
+    limit = math.ceil(1.3 * settings.paths / max(questions, 1))
     while True:
         known = _capacities(run)
         _probe(stage, settings, limit, known, workers, progress)
@@ -239,10 +239,10 @@ class _Measure:
         return _Measured([len(p.steps) for p in paths], [p.backtracks for p in paths], short)
 
 
-def _summarise(
-    run: RunDir, settings: SampleSettings, share: int, workers: int, progress: Progress
-) -> PathsSummary:
-    progress.start("path statistics", run.journal.count("paths"))
+def _summarise(run: RunDir, settings: SampleSettings, workers: int, progress: Progress) -> PathsSummary:
+    questions = run.journal.count("paths")
+    share = settings.paths_per_question or (settings.paths or 0) // max(questions, 1)
+    progress.start("path statistics", questions)
     counts: list[int] = []
     steps: list[int] = []
     backtracks: Counter[int] = Counter()

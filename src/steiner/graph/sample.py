@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from hashlib import sha256
 from itertools import islice
 from random import Random
 from typing import NamedTuple
@@ -74,7 +75,7 @@ class PathSampler:
 
     def _own_traces(self, taken: set[WalkKey]) -> Iterator[Draft]:
         least = max(1, self.settings.min_backtracks)
-        for trace in sorted(self._traces, key=lambda t: t.id):
+        for trace in sorted(self._traces, key=_mixed):
             if (
                 trace.verdict is not Verdict.RIGHT
                 or not trace.steps
@@ -144,6 +145,12 @@ class PathSampler:
         return Shortfall.EXHAUSTED
 
 
+def _mixed(trace: Trace) -> bytes:
+    """Order traces by their content, alike ones far apart."""
+    text = "\0".join(f"{item.parent} {item.step.thought}" for item in trace.steps)
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
 def sample_paths(
     problem: Problem,
     graph: StepGraph,
@@ -170,14 +177,14 @@ def sample_paths(
     """
     sampler = PathSampler(problem, graph, settings, traces)
     writer = writer or TextWriter()
-    paths: dict[str, ReasoningPath] = {}
+    paths: dict[object, ReasoningPath] = {}
     for slot, draft in enumerate(islice(sampler.slots(), slots)):
         if len(paths) == count:
             break
         if draft is not None:
             path = sampler.write(slot, draft, writer)
             # Keys of walks differ, so texts differ, unless a writer gives two steps the same words.
-            paths.setdefault(path.id, path)
+            paths.setdefault((path.steps, path.moves, path.answer), path)
     return Sampled(
         tuple(paths.values()), None if count is not None and len(paths) >= count else sampler.shortfall()
     )
