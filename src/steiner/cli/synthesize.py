@@ -34,7 +34,9 @@ def synthesize(
     temperature: Annotated[float, typer.Option(min=0, help="How freely blind attempts stray.")] = 2.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same traces.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: all cores.")] = None,
-    force: Annotated[bool, typer.Option(help="Discard traces made with other settings.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Discard traces made with other settings or problems.")
+    ] = False,
 ) -> None:
     """Write traces: draft, cut, attempt blind, reveal the answer, resolve.
 
@@ -59,6 +61,7 @@ def synthesize(
         "seed": seed,
     }
     settings = parse_settings(SynthesisSettings, values, "steiner synthesize")
+    RunDir(run, read_only=True).close()  # refuses what is no run directory, which the next line would create
     with RunDir(run) as opened:
         total, _ = synthesise_run(
             opened,

@@ -144,10 +144,13 @@ class _Judge:
         self._problem = problem
         self._teacher = teacher
         self._is_right = is_right
+        self._known: dict[str, bool] = {}
 
     def is_right(self, answer: str) -> bool:
-        """Grade an answer; none at all is not right."""
-        return bool(answer) and self._is_right(self._problem, answer)
+        """Grade an answer, each text once; none at all is not right."""
+        if answer not in self._known:
+            self._known[answer] = bool(answer) and self._is_right(self._problem, answer)
+        return self._known[answer]
 
     def draft(self, trace: Trace) -> Trace:
         return self._judged("draft", trace.steps, trace.answer, Outcome.DRAFT, trace.provenance.details)
