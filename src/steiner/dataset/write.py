@@ -40,6 +40,8 @@ CARD = "README.md"
 
 CHUNK_QUESTIONS = 32
 """What a worker is handed at a time."""
+WORKER_QUESTIONS = 2000
+"""A worker takes seconds to start, for it imports transformers: there is one for each so many questions."""
 ROW_GROUP = 1024
 """Least number of rows of a Parquet row group: bounds what is held in memory."""
 
@@ -138,6 +140,7 @@ def _write_shards(
     progress.start(STAGE, total)
     progress.update(ready)
     chunks = (chunk for _, shard in todo for chunk in read_chunks(run.journal, shard, CHUNK_QUESTIONS))
+    workers = min(workers, (total - ready) // WORKER_QUESTIONS)
     results = map_bounded(make_rows, chunks, workers, initializer=start_worker, initargs=(settings,))
     for number, shard in todo:
         own = islice(results, math.ceil(len(shard.keys) / CHUNK_QUESTIONS))
