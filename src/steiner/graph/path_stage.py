@@ -26,7 +26,7 @@ from steiner.graph.sample import PathSampler, sample_paths
 from steiner.graph.settings import SampleSettings
 from steiner.graph.writer import PathWriter, TextWriter
 from steiner.store import RunDir, Stage, StoredRecord, map_bounded, run_stage
-from steiner.store.stage import stage_digest
+from steiner.store.stage import COMMIT_RECORDS, stage_digest
 
 CAPACITY = "capacity"
 """Stage that holds what each question can give (`quota.Capacity`), as far as it had to be looked at."""
@@ -208,7 +208,7 @@ def _probe(
     for record in map_bounded(work, todo, workers, initializer=_open, initargs=(journal, None)):
         batch.append(record)
         done += 1
-        if len(batch) == 256:
+        if len(batch) >= COMMIT_RECORDS:
             stage.put(batch)
             progress.update(done)
             batch = []
