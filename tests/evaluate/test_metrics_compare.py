@@ -101,17 +101,17 @@ def test_comparison_refuses_other_questions() -> None:
 
 def test_summary_says_what_search_is_worth_and_that_the_last_stage_added_nothing() -> None:
     samples = [*results(370, 500), *results(60, 500, 2)]
-    model = model_result("rl", "after RL", samples, final=8, minimum=2, seconds=1.0)
+    model = model_result("rl", "RL", samples, final=8, minimum=2, seconds=1.0)
     noise = compare(samples, [*results(370, 500, first=1)], max_steps=8, titles=("fine-tuning", "RL"))
     text = summary_sentence([model], [noise])
-    assert "After RL the model solves 74.0% of 500 problems with up to 8 steps" in text
+    assert "The final model (RL) solves 74.0% of 500 problems with up to 8 steps" in text
     assert "against 12.0% when it may take only 2 steps, 6.2 times as many" in text
-    assert "Between fine-tuning and RL there is no difference beyond noise: 0.0 points" in text
+    assert "From fine-tuning to RL: no difference beyond noise: 0.0 points" in text
 
 
 def test_summary_does_not_claim_that_search_helps_when_it_does_not() -> None:
     samples = [*results(62, 500), *results(60, 500, 2)]
-    model = model_result("rl", "after RL", samples, final=8, minimum=2, seconds=1.0)
+    model = model_result("rl", "RL", samples, final=8, minimum=2, seconds=1.0)
     assert "more steps do not clearly help" in summary_sentence([model], [])
 
 

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import json
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +25,6 @@ from steiner.evaluate.drawing.accuracy import (
     NARROW,
     WIDE,
     accuracy_figure,
-    common_reach,
     difference_figure,
 )
 from steiner.evaluate.drawing.panels import histogram_figure, time_bar, training_figure
@@ -44,8 +42,6 @@ MOST_STEPS = 80
 MOST_EXAMPLES = 24
 DEEPEST = 8
 """Deeper steps are indented no further."""
-CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
-"""Characters that HTML forbids or that could turn the direction of the text around them."""
 
 
 class ModelView(NamedTuple):
@@ -106,7 +102,6 @@ def render(report: Report, json_link: str = "") -> str:
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     limits = sorted({p.max_steps for m in report.models for p in m.curve}, key=_order_of_limit)
-    reach = common_reach(report.comparisons)
     return (
         _environment()
         .get_template("report.html.j2")
@@ -118,9 +113,7 @@ def render(report: Report, json_link: str = "") -> str:
             limits=limits,
             models=[_model_view(model, number, limits) for number, model in enumerate(report.models)],
             figures=[accuracy_figure(report.models, canvas) for canvas in (WIDE, NARROW)],
-            comparisons=[
-                (comparison, difference_figure(comparison, reach)) for comparison in report.comparisons
-            ],
+            comparisons=[(comparison, difference_figure(comparison)) for comparison in report.comparisons],
             examples=[example_view(example) for example in report.examples[:MOST_EXAMPLES]],
             graph=graph_figure(report.graph) if report.graph else None,
             histograms=[histogram_figure(bars) for bars in report.dataset.histograms]
@@ -163,10 +156,15 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 step`, `2 steps`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def readable(text: str, most: int = MOST_CHARACTERS) -> str:
     """Return text without control characters, cut where it is too long for a page."""
-    clean = CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
-    return clean if len(clean) <= most else f"{clean[:most]}… ({len(clean) - most:,} more characters)"
+    text = wording.without_controls(text)
+    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most:,} more characters)"
 
 
 def _target(parent: int | None) -> str:
@@ -212,6 +210,7 @@ def _environment() -> jinja2.Environment:
         "percent": wording.percent,
         "points": wording.points,
         "duration": duration,
+        "counted": counted,
         "readable": readable,
         "allowed": wording.steps_allowed,
     }

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from steiner.evaluate.records import Comparison, CurvePoint, ModelResult, Outcome
 
 MINUS = "\N{MINUS SIGN}"
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that HTML forbids or that would turn the direction of the text around them."""
+
+
+def without_controls(text: str) -> str:
+    """Return text with control characters replaced; line ends and tabs stay."""
+    return CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -57,9 +65,10 @@ def summary_sentence(models: Sequence[ModelResult], comparisons: Sequence[Compar
     if not models:
         return "No model has been evaluated yet."
     last = models[-1]
-    sentence = f"{_upper(last.title)} the model {_searching(last.final, last.minimum)}."
+    sentence = f"The final model ({last.title}) {_searching(last.final, last.minimum)}."
     if comparisons:
-        sentence += f" {_last_stage(comparisons[-1])}"
+        added = comparisons[-1]
+        sentence += f" From {added.before} to {added.after}: {added.verdict}."
     return sentence
 
 
@@ -78,15 +87,3 @@ def _searching(final: CurvePoint, minimum: CurvePoint) -> str:
 
 def _limit(max_steps: int | None) -> str:
     return "no limit of steps" if max_steps is None else f"up to {steps_allowed(max_steps)}"
-
-
-def _last_stage(comparison: Comparison) -> str:
-    if comparison.outcome is Outcome.UNCLEAR:
-        lead = f"Between {comparison.before} and {comparison.after} there is "
-    else:
-        lead = f"{_upper(comparison.after)} it is, compared with {comparison.before}, "
-    return lead + comparison.verdict + "."
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -40,7 +40,7 @@ class Canvas(NamedTuple):
     """Whether there is room for names at the ends of the lines."""
 
 
-WIDE = Canvas(860, 420, left=52, right=178, top=14, bottom=48, labels=True)
+WIDE = Canvas(860, 420, left=52, right=150, top=14, bottom=48, labels=True)
 NARROW = Canvas(360, 300, left=40, right=14, top=12, bottom=46, labels=False)
 
 
@@ -87,14 +87,10 @@ def accuracy_figure(models: Sequence[ModelResult], canvas: Canvas = WIDE) -> Mar
     )
 
 
-def difference_figure(comparison: Comparison, reach: float) -> Markup:
-    """Draw a difference and its interval on an axis from -reach to +reach.
-
-    Args:
-        comparison: what to draw.
-        reach: half the width of the axis, as a share; the same for all comparisons of a page.
-    """
-    width, middle, scale = 260.0, 14.0, 120.0 / max(reach, 1e-9)
+def difference_figure(comparison: Comparison) -> Markup:
+    """Draw a difference and its interval around zero, on an axis of round width that holds both."""
+    reach = _reach(comparison)
+    width, middle, scale = 260.0, 14.0, 120.0 / reach
 
     def x(share: float) -> float:
         return width / 2 + max(-reach, min(reach, share)) * scale
@@ -118,9 +114,9 @@ def difference_figure(comparison: Comparison, reach: float) -> Markup:
     )
 
 
-def common_reach(comparisons: Sequence[Comparison]) -> float:
-    """Return a round half-width that holds every interval."""
-    widest = max((max(abs(c.low), abs(c.high)) for c in comparisons), default=0.05)
+def _reach(comparison: Comparison) -> float:
+    """Return half the width of the axis, as a share."""
+    widest = max(abs(comparison.low), abs(comparison.high))
     return next(
         reach for reach in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0) if widest <= reach or reach == 1.0
     )

@@ -41,11 +41,13 @@ def lay_out(graph: StepGraph, path: Sequence[int], most_nodes: int, most_in_laye
 
 
 def _layers(graph: StepGraph) -> dict[int, int]:
-    """Return the layer of each node that can be reached from the question."""
+    """Return the layer of each reachable node; the right answer is below all steps."""
     layers = {i: facts.d_s for i, facts in enumerate(graph.facts) if facts.d_s is not None}
     if graph.answer_index in layers:
-        below = max(layer for node, layer in layers.items() if node != graph.answer_index)
-        layers[graph.answer_index] = max(below + 1, layers[graph.answer_index])
+        inner = (NodeKind.QUESTION, NodeKind.STEP)
+        layers[graph.answer_index] = 1 + max(
+            d for node, d in layers.items() if graph.nodes[node].kind in inner
+        )
     return layers
 
 

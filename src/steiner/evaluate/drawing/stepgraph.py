@@ -137,7 +137,7 @@ def _node(picture: _Picture, node: int, room: int) -> Markup:
     if record.kind is not NodeKind.STEP:
         sign = {NodeKind.QUESTION: "Q", NodeKind.RIGHT: "✓", NodeKind.WRONG: "✗"}[record.kind]
         parts.append(text_at(place.x, place.y + 4, sign, class_="sign", anchor="middle"))
-    if room >= SHORTEST_LABEL:
+    if room >= SHORTEST_LABEL and record.kind is not NodeKind.QUESTION:
         label = shorten(_label(record), room)
         parts.append(text_at(place.x, place.y + r + 13, label, class_="label", anchor="middle"))
     return tag("g", *parts, class_=f"node {_kind(picture.graph, node)}")

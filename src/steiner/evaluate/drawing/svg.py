@@ -7,6 +7,8 @@ from typing import NamedTuple, TypeAlias
 
 from markupsafe import Markup, escape
 
+from steiner.evaluate.wording import without_controls
+
 Attribute: TypeAlias = str | float | None
 SHAPES = 4
 """Number of shapes of `marker`."""
@@ -24,14 +26,16 @@ class Point(NamedTuple):
 def tag(name: str, *children: str, **attributes: Attribute) -> Markup:
     """Return an element. `class_` becomes `class`, other underscores hyphens; None leaves an attribute out.
 
-    Children that are not `Markup` are escaped.
+    Attributes, and children that are not `Markup`, are escaped and control characters in them replaced.
     """
     written = [
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), number(value))
+        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), without_controls(number(value)))
         for key, value in attributes.items()
         if value is not None
     ]
-    inner = Markup("").join(escape(child) for child in children)
+    inner = Markup("").join(
+        child if isinstance(child, Markup) else escape(without_controls(child)) for child in children
+    )
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), Markup("").join(written), inner)
 
 
@@ -53,6 +57,8 @@ def drawing(
         *described,
         *children,
         viewBox=f"0 0 {number(float(width))} {number(float(height))}",
+        width=width,
+        height=height,
         role="img",
         aria_label=f"{title}. {text}" if text else title,
         class_=class_,
@@ -61,7 +67,9 @@ def drawing(
 
 def text_at(x: float, y: float, text: str, *, class_: str = "", anchor: str = "start") -> Markup:
     """Return one line of text with its baseline at (x, y)."""
-    return tag("text", text, x=x, y=y, class_=class_ or None, text_anchor=anchor)
+    return tag(
+        "text", text, x=x, y=y, class_=class_ or None, text_anchor=None if anchor == "start" else anchor
+    )
 
 
 def line(start: Point, end: Point, class_: str) -> Markup:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -9,7 +11,9 @@ from markupsafe import Markup
 from steiner.core import Move, ReasoningPath
 from steiner.evaluate.drawing.svg import Point, drawing, tag, text_at
 
-ROW, COLUMN, MARGIN = 30.0, 26.0, 16.0
+ROW, COLUMN, MARGIN, LANE = 30.0, 26.0, 16.0, 7.0
+KNOT = 9.5
+"""Radius of a step."""
 QUESTION = -1
 MOST_COLUMNS = 12
 """Deeper steps share the last column."""
@@ -56,22 +60,24 @@ def tree_figure(path: ReasoningPath, right: bool, dead_ends: tuple[bool, ...] = 
         right: whether its answer is right.
         dead_ends: parallel to the steps, or empty if unknown.
     """
-    places = places_of(path)
+    places, count = places_of(path), len(path.steps)
     columns = min(MOST_COLUMNS, max(place.depth for place in places))
     at = {QUESTION: Point(MARGIN, MARGIN)}
     for index, place in enumerate(places):
-        column = min(place.depth, MOST_COLUMNS)
-        at[index] = Point(MARGIN + COLUMN * column, MARGIN + ROW * (index + 1))
-    end = Point(at[len(places) - 1].x, MARGIN + ROW * (len(places) + 1))
-    parts = [
-        _branch(at[place.parent], at[index]) for index, place in enumerate(places) if place.parent is not None
-    ]
-    parts += [
-        _return(at[index - 1], at.get(place.parent) if place.parent is not None else None)
+        at[index] = Point(MARGIN + COLUMN * min(place.depth, MOST_COLUMNS), MARGIN + ROW * (index + 1))
+    end = Point(at[count - 1].x, MARGIN + ROW * (count + 1))
+    returns = [
+        (index - 1, place.parent)
         for index, place in enumerate(places)
         if index and path.moves[index - 1] is Move.BACKTRACK
     ]
-    parts.append(_branch(at[len(places) - 1], end))
+    lanes = _lanes(returns)
+    first_lane = MARGIN + COLUMN * columns + 18
+    parts = [_branch(at[p.parent], at[index]) for index, p in enumerate(places) if p.parent is not None]
+    parts.append(_branch(at[count - 1], end))
+    for (start, parent), lane in zip(returns, lanes, strict=True):
+        target = at[parent] if parent is not None else None
+        parts.append(_return(at[start], target, first_lane + LANE * lane))
     parts.append(_knot(at[QUESTION], "Q", "question", "The question"))
     for index, step in enumerate(path.steps):
         left = index < len(path.moves) and path.moves[index] is Move.BACKTRACK
@@ -80,13 +86,27 @@ def tree_figure(path: ReasoningPath, right: bool, dead_ends: tuple[bool, ...] = 
     mark, word = ("✓", "right") if right else ("✗", "wrong")
     parts.append(_knot(end, mark, word, f"The answer, {word}"))
     return drawing(
-        MARGIN * 2 + COLUMN * columns,
+        first_lane + LANE * max(lanes, default=-2) + 8,
         end.y + MARGIN,
         parts,
-        title=f"Search tree of {len(path.steps)} steps",
-        text=f"{path.backtracks} returns, the answer is {word}",
+        title=f"Search tree of {count} steps",
+        text=f"{path.backtracks} backtracks, the answer is {word}",
         class_="fig tree",
     )
+
+
+def _lanes(returns: Sequence[tuple[int, int | None]]) -> list[int]:
+    """Give each return the innermost lane beside the tree that is free over all rows it passes."""
+    lanes: list[int] = []
+    for number, (start, parent) in enumerate(returns):
+        top = start if parent is None else parent
+        taken = {
+            lanes[other]
+            for other, (low, high) in enumerate(returns[:number])
+            if (low if high is None else high) <= start and low >= top
+        }
+        lanes.append(next(lane for lane in itertools.count() if lane not in taken))
+    return lanes
 
 
 def _branch(parent: Point, child: Point) -> Markup:
@@ -100,12 +120,18 @@ def _branch(parent: Point, child: Point) -> Markup:
     return tag("path", d=route, class_="branch")
 
 
-def _return(start: Point, target: Point | None) -> Markup:
-    """Return the dashed way back; where its end is unknown it fades out to the right."""
-    if target is None:
-        return tag("path", d=f"M{start.x:g} {start.y:g}h16", class_="return")
-    (x, y), reach = target, start.x + 14
-    route = f"M{start.x:g} {start.y:g}C{reach:g} {start.y - 8:g} {reach:g} {y:g} {x + 9:g} {y:g}"
+def _return(start: Point, target: Point | None, lane: float) -> Markup:
+    """Return the dashed way back, right of all steps; where its end is unknown it stops there.
+
+    Each row holds one step, so neither the rows nor the lanes meet another one.
+    """
+    route = f"M{start.x + KNOT:g} {start.y:g}H{lane - 4:g}"
+    if target is not None:
+        route += (
+            f"Q{lane:g} {start.y:g} {lane:g} {start.y - 4:g}V{target.y + 4:g}"
+            f"Q{lane:g} {target.y:g} {lane - 4:g} {target.y:g}H{target.x + KNOT + 1:g}"
+            f"m5 -3l-5 3l5 3"
+        )
     return tag("path", d=route, class_="return")
 
 
@@ -113,7 +139,7 @@ def _knot(place: Point, label: str, kind: str, tooltip: str) -> Markup:
     return tag(
         "g",
         tag("title", tooltip),
-        tag("circle", cx=place.x, cy=place.y, r=9.5),
+        tag("circle", cx=place.x, cy=place.y, r=KNOT),
         text_at(place.x, place.y + 3.6, label, anchor="middle"),
         class_=f"knot {kind}",
     )
