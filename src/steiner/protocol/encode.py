@@ -24,10 +24,7 @@ class TextEncoder:
         """Read the added tokens of `tokenizer` as they are now."""
         self._tokenizer = tokenizer
         self._backend, self._renumber = _without_delimiters(tokenizer)
-        unk = tokenizer.unk_token_id
         self._forbidden = special_ids(tokenizer)
-        if unk not in (None, tokenizer.eos_token_id, tokenizer.pad_token_id):
-            self._forbidden -= {unk}
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, without any special token."""

@@ -108,9 +108,7 @@ class TokenStreamParser:
                 self._end_run()
                 self._reader.end(self._position)
             elif number != self._ids.pad or not self._reader.ended:
-                if not self._ids.is_text(number):
-                    self._special(number)
-                self._pending.append(number)
+                self._text(number)
             self._position += 1
         self._decode(last=False)
         return self._reader.take_events()
@@ -126,9 +124,15 @@ class TokenStreamParser:
         """What was read so far; whole after `finish`."""
         return self._reader.parsed()
 
-    def _special(self, number: int) -> None:
-        self._decode(last=False)
-        self._reader.special(self._tokenizer.convert_ids_to_tokens(number) or str(number), self._position)
+    def _text(self, number: int) -> None:
+        if not self._ids.is_text(number):
+            self._decode(last=False)
+            known = 0 <= number < self._ids.size
+            name = self._tokenizer.convert_ids_to_tokens(number) if known else None
+            self._reader.special(name or str(number), self._position)
+            if not known:
+                return
+        self._pending.append(number)
 
     def _decode(self, last: bool) -> None:
         """Pass on the text of the pending ids, unless its last character is still cut."""

@@ -112,7 +112,7 @@ class ControlIds:
             eos=int(tokenizer.eos_token_id),
             pad=int(tokenizer.pad_token_id),
             special=specials - set(ids),
-            size=len(tokenizer),
+            size=max(len(tokenizer), *(1 + number for number in (*ids, *specials))),
         )
 
     def __getitem__(self, token: ControlToken) -> int:
@@ -129,10 +129,15 @@ class ControlIds:
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Return the ids that user text must never turn into: special tokens and added tokens with markup."""
-    return frozenset(tokenizer.all_special_ids) | {
-        number for number, added in tokenizer.added_tokens_decoder.items() if is_delimiter(added)
-    }
+    """Return the ids that text must never turn into: special tokens and added tokens with markup.
+
+    The unknown token is none of them, for text does turn into it, unless it is the end or pad token too.
+    """
+    special = set(tokenizer.all_special_ids)
+    special.update(n for n, added in tokenizer.added_tokens_decoder.items() if is_delimiter(added))
+    if tokenizer.unk_token_id not in (tokenizer.eos_token_id, tokenizer.pad_token_id):
+        special.discard(tokenizer.unk_token_id)
+    return frozenset(special)
 
 
 def is_delimiter(added: object) -> bool:
