@@ -1,0 +1,76 @@
+# `make quickstart` and `make test` set up everything themselves, into .venv.
+#
+#   CONSTRAINTS   versions to install; the default pins the CPU build that the project is tested with.
+#                 On a machine with a GPU:  make quickstart CONSTRAINTS=
+#   ARGS          handed to `steiner quickstart`:  make quickstart ARGS="--minutes 60"
+#   PYTHON        Python 3.11 or newer.
+#
+# On Linux without a GPU, a build of torch that leaves CUDA out saves some gigabytes:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make quickstart
+
+PYTHON ?= python3
+CONSTRAINTS ?= constraints-cpu.txt
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# A recorded set-up is made anew when what it was made from changes.
+RECIPE := pyproject.toml $(wildcard $(CONSTRAINTS))
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart setup setup-dev test test-all check fast slow format bench clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+quickstart: $(VENV)/.quickstart ## Set up, then run the whole pipe on small problems; shows a report at the end.
+	$(BIN)/steiner quickstart $(ARGS)
+
+setup: $(VENV)/.quickstart ## Only install what quickstart needs.
+
+setup-dev: $(VENV)/.dev ## Only install what development needs.
+
+test: check fast ## Set up, then lint, types, borders and the fast tests.
+
+test-all: check fast slow ## The same and the slow tests.
+
+check: $(VENV)/.dev ## Lint, formatting, types, borders between rooms.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+
+fast: $(VENV)/.dev ## The fast tests.
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+slow: $(VENV)/.dev ## The slow tests.
+	$(BIN)/python -m pytest -q -m slow
+
+format: $(VENV)/.dev ## Format the code and sort imports.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Run the benchmarks.
+	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit; done
+
+clean: ## Remove what make and the tools made; runs are kept.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "steiner needs Python 3.11 or newer; set PYTHON")'
+	$(PYTHON) -m venv $(VENV)
+
+# torch comes first: one big download whose failure is easy to see, and the pinned build stays.
+$(VENV)/.torch: $(RECIPE) | $(BIN)/python
+	$(PIP) install $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) torch
+	touch $@
+
+$(VENV)/.quickstart: $(VENV)/.torch
+	$(PIP) install $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e ".[quickstart]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.torch
+	$(PIP) install $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e ".[quickstart,dev]"
+	touch $@ $(VENV)/.quickstart
