@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from steiner.core import Problem, Settings, Trace, digest
 from steiner.graph.embed import Embedder, HashingEmbedder, SentenceEmbedder

@@ -16,7 +16,8 @@ _CLAUSE = re.compile(
     r"""(?ix)
     (?:[,;:]?\s*(?:\b(?:so|thus|therefore|hence|and|then|that\s+is|which\s+means(?:\s+that)?|meaning(?:\s+that)?
         |we\s+(?:can\s+)?(?:conclude|find|see)(?:\s+that)?)\b[,:]?\s*)*)
-    (?:the\s+)?(?:\w+\s+){0,2}?(?:answer|choice|option)(?:\s+(?:from|among|to|for)\s+[^.,;]{3,60}?)?
+    (?:this\s+(?:means|implies|gives)(?:\s+that)?\s+)?
+    (?:the\s+)?(?:(?:correct|best|final|right|closest|nearest|most\s+[a-z]+)\s+){0,2}(?:answer|choice|option)(?:\s+(?:from|among|to|for)\s+[^.,;]{3,60}?)?
     (?:\s+is|\s+would\s+be|\s+must\s+be|\s+should\s+be|\s*\**\s*:)\s*:?\s*$
     """
 )
@@ -64,6 +65,5 @@ def _without_clause(before: str, statement: str) -> str:
     introduction = re.split(r"[A-Z](?![\w'’])[^A-Z]*$", statement)[0]
     introduction = re.sub(r"(?:\$|\\\(|\*\*|\\boxed\{|\\text(?:bf)?\{|\\mathrm\{|\(|\s)+$", "", introduction)
     kept = _CLAUSE.sub("", before + introduction)
-    kept = re.sub(r"(?:\$+|\\\(|\\\[|\*\*|\s)+$", "", kept) if kept == before + introduction else kept
-    kept = kept.rstrip()
+    kept = re.sub(r"(?:(?<!\S)\$+|\\\(|\\\[|\\(?:text|boxed)\{|\*\*|(?<!\w)\(|\s)+$", "", kept).rstrip()
     return kept + "." if kept and kept[-1].isalnum() else kept

@@ -51,7 +51,7 @@ _BOILERPLATE = tuple(
         r"(?:steps?|procedure|approach|options?|statements?)\b.{0,30}[.:]",
         r"(?:here (?:is|are) (?:the|a) )?(?:step[- ]by[- ]step )?"
         r"(?:solution|explanation|reasoning|analysis|answer)\s*:",
-        r"#*\s*(?:question|options|solution|answer|explanation|conclusion)s?\s*:?\s*\**",
+        r"#*\s*(?:final )?(?:question|options|solution|answer|explanation|conclusion)s?\s*:?\s*\**",
         r"(?:therefore|thus|so|hence|in conclusion|finally)?,?\s*(?:the )?"
         r"(?:correct |best |final |most \w+ )?(?:answer|option|choice) is:?",
     )
@@ -74,6 +74,8 @@ _REFERS_BACK = re.compile(r"[=$\\]|(?i:which|where)\b")
 """Begins of a sentence that cannot stand alone."""
 _ANNOUNCES = re.compile(r"\b(?:is|are|be)\s*:$")
 """End of a sentence that only announced what has been cut off, mostly the answer."""
+_TITLE = re.compile(r"[A-Z][^=.:;!?\n]{3,80}[\w)]")
+"""The text of a list item that is but a title for the paragraph after it."""
 _DISPLAY = re.compile(r"(\\\[.+?\\\]|\$\$.+?\$\$)", re.DOTALL)
 
 
@@ -81,8 +83,14 @@ def split_prose(text: str, settings: ProseSettings) -> list[Passage]:
     """Split `text` into at most `settings.max_steps` passages; empty if nothing but boilerplate is in it."""
     passages: list[Passage] = []
     carried: tuple[str, ...] = ()
+    title = ""
     for block in _blocks(text):
         heading, body = _heading(block)
+        heading = heading or title
+        title = "" if body else heading
+        if title:
+            title = "" if _is_boilerplate(title) else title
+            continue
         sentences = carried + tuple(s for s in split_sentences(body) if not _is_boilerplate(s))
         carried = ()
         if not sentences:
@@ -107,12 +115,19 @@ def _blocks(text: str) -> list[str]:
             fresh = True
             continue
         formula = line.lstrip().startswith(("\\[", "$$", "\\begin", "=")) and blocks
-        if formula or (blocks and not fresh and not _ITEM.match(line)):
+        titled = bool(blocks) and _is_title(blocks[-1])
+        if not titled and (formula or (blocks and not fresh and not _ITEM.match(line))):
             blocks[-1] += " " + line.strip()
         else:
             blocks.append(line.strip())
         fresh = False
     return blocks
+
+
+def _is_title(block: str) -> bool:
+    """Whether a block is but a title for the one after it."""
+    heading, body = _heading(block)
+    return bool(heading) and not body
 
 
 def _heading(block: str) -> tuple[str, str]:
@@ -123,7 +138,10 @@ def _heading(block: str) -> tuple[str, str]:
         found = _HEADING.match(body)
         if found and found.group("title").count("$") % 2 == 0:
             return found.group("title").strip(" :*"), found.group("rest").replace("**", "").strip()
-    return "", body.replace("**", "").strip()
+    body = body.replace("**", "").strip()
+    if mark and mark.group().strip() and _TITLE.fullmatch(body):
+        return body, ""
+    return "", body
 
 
 def _is_boilerplate(sentence: str) -> bool:

@@ -28,7 +28,7 @@ _MASK = "\ue000"
 
 def split_sentences(text: str) -> list[str]:
     """Return the sentences of one paragraph, blank space trimmed; joined by blanks they are the paragraph."""
-    masked = FORMULA.sub(lambda match: _MASK * len(match.group()), text)
+    masked = _masked(text)
     sentences: list[str] = []
     begin = 0
     for match in _STOP.finditer(masked):
@@ -39,10 +39,14 @@ def split_sentences(text: str) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
+def _masked(text: str) -> str:
+    return FORMULA.sub(lambda match: _MASK * len(match.group()), text)
+
+
 def without_fragment(text: str) -> str:
     """Drop a last sentence that breaks off, as it does where a model ran out of tokens."""
     text = text.rstrip()
-    if re.search(r"[.!?。！？:;)\]}$\"'”’*|]$", text):
+    if re.search(rf"[.!?。！？:;)\]\"'”’*|{_MASK}]$", _masked(text)):
         return text
     paragraphs = text.rsplit("\n", 1)
     kept = " ".join(split_sentences(paragraphs[-1])[:-1])
@@ -53,7 +57,7 @@ def _ends_sentence(text: str, stop: int, end: int) -> bool:
     if text[stop] != ".":
         return True
     rest = text[end:].lstrip()
-    if rest and (rest[0].islower() or rest[0] in ",;:)=+-*/<>&"):
+    if rest and ((rest[0].islower() and not re.match(r"[a-z][.)]\s", rest)) or rest[0] in ",;:)=+-*/<>&"):
         return False
     word = re.search(r"[^\s(\[\"'“*]*$", text[:stop])
     last = word.group().lower() if word else ""
@@ -61,9 +65,9 @@ def _ends_sentence(text: str, stop: int, end: int) -> bool:
         return False
     if last in _ABBREVIATIONS or re.fullmatch(r"(?:[a-z]\.)+[a-z]", last):
         return False
-    # An initial («J. Smith», «William J. Smith») is a capital at the begin or after a capitalised word.
-    if len(last) == 1 and text[stop - 1].isupper():
-        before = text[: stop - 1].split()
-        return bool(before) and not before[-1][:1].isupper()
-    # The number of a list item at the begin of the paragraph.
-    return not (last.isdigit() and not text[: stop - len(last)].strip(" *#\n("))
+    # The number or letter of a list item stands at a begin: «2. Find x», «b. Find y».
+    before = text[: stop - len(last)].split()
+    if (last.isdigit() or len(last) == 1) and (not before or before[-1][-1] in ".!?:;*#("):
+        return False
+    # An initial follows a name: «William J. Smith».
+    return not (len(last) == 1 and text[stop - 1].isupper() and before[-1][0].isupper())

@@ -24,15 +24,23 @@ _LEAD = re.compile(
     r"according to (?:the )?\w+)\b[,:]?\s+)+",
     re.IGNORECASE,
 )
+_PURPOSE = re.compile(
+    r"^to (?:solve|answer|address) (?:the|this)\b[^,]{0,60},\s+(?:we|you|I) (?:first )?"
+    r"(?:(?:need|have) to|must|can|will|should)\s+",
+    re.IGNORECASE,
+)
 _DANGLING = frozenset(
     """
-    a an the of in on at to for from by with and or but that which who whose is are was were be been as than
-    then if when while we i it its their his her this these those so such not because since can will would may must
-    has have had do does into about between over under per also more most one
+    a an the of in on at to for from by with and or but that which who whose is are was were be been as
+    than then if when while where we i it its their his her this these those so such not because since can
+    will would may must should has have had do does into about between over under per also more most one
+    during after before against within without through until using
     """.split()  # noqa: SIM905
 )
 _VERBS = frozenset(
-    "is are was were means has have had can could will would should must does do states refers".split()  # noqa: SIM905
+    """
+    is are was were means has have had can could will would should must does do states refers
+    """.split()  # noqa: SIM905
 )
 _REFLECTIONS = (
     "This follows from what I have.",
@@ -59,7 +67,7 @@ def make_step(passage: Passage) -> Step:
 def step_name(passage: Passage) -> str:
     """Return the author's heading or the first clause, at most eight words."""
     source = passage.heading or passage.sentences[0]
-    bare = _LEAD.sub("", source).strip(" *:")
+    bare = _LEAD.sub("", _PURPOSE.sub("", source)).strip(" *:")
     clause = re.split(r"(?<=[^\d\s]{2})[,;:](?=\s)|\s[–—]\s|(?<=\w)\.(?=\s|$)", bare, maxsplit=1)[0]
     words = (clause if len(clause.split()) >= 3 else bare).split()
     if len(words) > _MAX_NAME_WORDS:
@@ -74,6 +82,9 @@ def _first_phrase(words: list[str]) -> list[str]:
         if words[length].lower() in _VERBS and words[length - 1].lower() not in _DANGLING:
             return words[:length]
     kept = words[:_MAX_NAME_WORDS]
+    if words[_MAX_NAME_WORDS].lower() not in _DANGLING:
+        borders = [i for i, word in enumerate(kept) if i >= 3 and word.lower() in _DANGLING]
+        kept = kept[: borders[-1]] if borders else kept
     while len(kept) > 2 and kept[-1].lower().strip(",.;:") in _DANGLING:
         kept.pop()
     return kept
