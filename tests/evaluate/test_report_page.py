@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from report_example import RIGHT_PATH, example_report
+from report_example import RIGHT_PATH, WRONG_PATH, example_report
 
 from steiner.core import Move, ReasoningPath, Step, StorageError
 from steiner.evaluate import Headline, PathExample, Report
@@ -215,6 +215,11 @@ def test_arrivals_name_where_a_backtrack_went() -> None:
         "proceeds",
     ]
     assert [step.depth for step in view.steps] == [0, 1, 1, 0, 1, 0, 1]
+
+
+def test_repeated_steps_are_pointed_out() -> None:
+    view = example_view(PathExample(title="t", question="q", path=WRONG_PATH, right=False))
+    assert [step.repeats for step in view.steps] == [None, None, 1, None]
 
 
 def test_long_path_is_cut_and_says_so() -> None:

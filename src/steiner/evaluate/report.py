@@ -67,6 +67,8 @@ class StepView(NamedTuple):
     """Class of the card: `start`, `proceed` or `backtrack`."""
     depth: int
     dead_end: bool
+    repeats: int | None
+    """Number of the earlier step that says the same; None for a new one."""
 
 
 class ExampleView(NamedTuple):
@@ -130,6 +132,7 @@ def example_view(example: PathExample) -> ExampleView:
     """Prepare a path for the page."""
     path, places = example.path, places_of(example.path)
     steps: list[StepView] = []
+    first: dict[Step, int] = {}
     for index, (step, place) in enumerate(zip(path.steps, places, strict=True)):
         if index == 0:
             kind, arrival = "start", "starts"
@@ -138,7 +141,10 @@ def example_view(example: PathExample) -> ExampleView:
         else:
             kind, arrival = "backtrack", f"backtracks {_target(place.parent)}".rstrip()
         dead_end = bool(example.dead_ends) and example.dead_ends[index]
-        steps.append(StepView(index + 1, step, arrival, kind, min(place.depth - 1, DEEPEST), dead_end))
+        earlier = first.setdefault(step, index + 1)
+        repeats = earlier if earlier <= index else None
+        depth = min(place.depth - 1, DEEPEST)
+        steps.append(StepView(index + 1, step, arrival, kind, depth, dead_end, repeats))
     shown = tuple(steps[:MOST_STEPS])
     tree = tree_figure(path, example.right, example.dead_ends)
     return ExampleView(example, tree, shown, len(steps) - len(shown))
