@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from steiner.cli.main import COMMANDS, app, load_command
 
+OPTION = re.compile(r"--[a-z][a-z-]*")
+
 
 def invocations() -> list[list[str]]:
     """Return the words of every command and subcommand that can be loaded; a test below names the others."""
@@ -33,13 +35,16 @@ def test_help_has_an_example_that_names_only_known_options(words):
     assert done.exit_code == 0, done.output
     usage, _, text = done.output.partition("\n")
     assert " ".join(words) in usage
-    examples = re.findall(rf"^\s*(?:\$ )?steiner {' '.join(words)} .*$", text, re.MULTILINE)
-    assert examples, f"no line of the help begins with: steiner {' '.join(words)}"
-    known = set(
-        re.findall(r"--[a-z][a-z-]*", re.sub(r"^\s*(?:\$ )?steiner .*$", "", text, flags=re.MULTILINE))
-    )
-    for example in examples:
-        assert set(re.findall(r"--[a-z][a-z-]*", example)) <= known, example
+    example = re.compile(rf"^\s*(?:Examples?:\s+)?steiner {' '.join(words)} .*$", re.MULTILINE)
+    assert example.findall(text), f"no line of the help begins with: steiner {' '.join(words)}"
+    known = set(OPTION.findall(example.sub("", text)))
+    for line in example.findall(text):
+        assert set(OPTION.findall(line)) <= known, line
+
+
+@pytest.mark.parametrize("words", invocations(), ids=" ".join)
+def test_help_offers_nothing_that_belongs_to_the_whole_program(words):
+    assert "completion for the current shell" not in CliRunner().invoke(app, [*words, "--help"]).output
 
 
 def test_the_list_of_commands_is_the_table():
