@@ -23,7 +23,7 @@ _MARKUP = re.compile(r"\*\*|__|`+|\$|^#+ ", re.MULTILINE)
 
 
 def normalize(text: str) -> str:
-    """Return the (last part of the) text in Unicode's compatibility form, blank space collapsed within lines."""
+    """Return the (last part of the) text in Unicode's compatibility form, blank space collapsed."""
     text = unicodedata.normalize("NFKC", text[-MAX_LENGTH:])
     return re.sub(r"[^\S\n]+", " ", text).strip()
 
