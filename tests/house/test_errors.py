@@ -67,6 +67,20 @@ def test_an_unwritable_run_directory(tmp_path):
         assert caught.value.exit_code == 74
 
 
+def test_an_unwritable_run_directory_on_the_command_line(tmp_path):
+    (tmp_path / "file").touch()
+    text = refused(["problems", "countdown", "--run", str(tmp_path / "file" / "run")], 74)
+    assert "choose another place" in text
+
+
+@pytest.mark.parametrize("stage", ["cpt", "sft", "rl"])
+def test_a_misspelt_key_in_a_training_file(stage, tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text('output = "out"\n[optimiser]\nlerning_rate = 1e-3\n')
+    text = refused(["train", stage, "--config", str(config)], 2)
+    assert "unknown key 'optimiser.lerning_rate' (did you mean 'learning_rate'?)" in text
+
+
 def test_a_run_directory_in_use(tmp_path):
     with RunDir(tmp_path / "run"):
         text = refused(["graph", "--run", str(tmp_path / "run")], 4)
