@@ -52,7 +52,8 @@ SkipBad = Annotated[
 PresetName = Annotated[
     str | None,
     typer.Option(
-        help="A known set: gsm8k, math, math500, aime24, mmlu, mmlu-pro, gpqa, mgsm, game24, big-bench-mistake."
+        help="A known set: gsm8k, math, math500, aime24, mmlu, mmlu-pro, gpqa, mgsm, game24 or "
+        "big-bench-mistake."
     ),
 ]
 

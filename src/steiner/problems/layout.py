@@ -113,11 +113,12 @@ def build_problem(
     choices, letter = _options(values, layout, question, seed)
     answer = letter or _answer(raw, layout.answer_form, choices)
     category = str(values.get(layout.category) or "").strip() if layout.category else ""
+    grading = layout.grading or guess_grading(answer, choices)
     try:
         return (HiddenProblem if hidden else Problem)(
             question=question,
-            answer=answer,
-            grading=layout.grading or guess_grading(answer, choices),
+            answer=reference_letter(answer) if grading is Grading.CHOICE else answer,
+            grading=grading,
             choices=choices,
             facts={"category": category} if category else {},
             source=source,
@@ -125,7 +126,10 @@ def build_problem(
         )
     except ValidationError as error:
         # The error itself would show the row.
-        raise RowError("; ".join(item["msg"] for item in error.errors(include_input=False))) from None
+        raise RowError(
+            "cannot be used: "
+            + "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
+        ) from None
 
 
 def guess_grading(answer: str, choices: tuple[str, ...] = ()) -> Grading:

@@ -65,7 +65,11 @@ class ReadOptions(NamedTuple):
     """Password of a ZIP archive."""
 
 
-def read_rows(path: Path, bad: BadRows, options: ReadOptions = ReadOptions()) -> Iterator[Row]:
+PLAIN = ReadOptions()
+"""Files that say all themselves."""
+
+
+def read_rows(path: Path, bad: BadRows, options: ReadOptions = PLAIN) -> Iterator[Row]:
     """Yield the rows of a file in order; memory stays flat except for JSON lists.
 
     Raises:
@@ -83,8 +87,11 @@ def read_rows(path: Path, bad: BadRows, options: ReadOptions = ReadOptions()) ->
         known = ", ".join(_READERS)
         raise InputError(f"{path} is of an unknown kind: known are {known}, .gz and .zip of those.")
     with _reading(str(path)), path.open("rb") as raw:
-        stream: Any = gzip.open(raw) if name != path.name else raw
-        yield from reader(stream, str(path), bad, options)
+        if name == path.name:
+            yield from reader(raw, str(path), bad, options)
+        else:
+            with gzip.open(raw) as unpacked:
+                yield from reader(io.BufferedReader(unpacked), str(path), bad, options)
 
 
 def check_columns(columns: Mapping[str, Any], wanted: Mapping[str, str], place: str) -> None:

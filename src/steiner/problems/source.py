@@ -121,7 +121,7 @@ def write_problems(
     force: bool = False,
     progress: Progress | None = None,
 ) -> ProblemsSummary:
-    """Write the stage `problems`; if it is complete with the same settings and inputs, only say what it holds.
+    """Write the stage `problems`; if it is complete with the same settings, only say what it holds.
 
     A question that occurs again is left out and counted.
 
