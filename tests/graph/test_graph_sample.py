@@ -4,12 +4,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from graph_cases import PROBLEM, random_graph, say, trace
+from graph_cases import PROBLEM, random_graph, trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from steiner.core import Move, NodeFacts, Problem, ReasoningPath, Step, StepGraph, Trace
+from steiner.core import Move, NodeFacts, Problem, ReasoningPath, Step, StepEdge, StepGraph, Trace
 from steiner.graph import (
     Routes,
     SampleSettings,
@@ -195,6 +195,17 @@ def test_a_graph_in_which_the_answer_is_unreachable_gives_nothing() -> None:
     assert sample_paths(PROBLEM, cut, ask(), count=5) == ((), Shortfall.NO_ROUTE)
 
 
+def test_a_route_without_a_step_is_passed_over() -> None:
+    graph = build(trace("a b"), trace("x", "w"))
+    short = StepEdge(source=0, target=graph.answer_index or 0, wordings=(0,))
+    graph = StepGraph(problem_id=PROBLEM.id, nodes=graph.nodes, edges=(*graph.edges, short))
+    sampled = sample_paths(PROBLEM, graph, ask(detours=(1, 1)), count=9)
+    assert {tuple(step.name for step in path.steps) for path in sampled.paths} == {
+        ("a", "b"),
+        ("x", "a", "b"),
+    }
+
+
 def test_longer_ways_are_left_only_when_allowed() -> None:
     graph = build(trace("a b c d"), trace("a d"))
     assert sample_paths(PROBLEM, graph, ask(detours=(0, 1)), count=5).shortfall is Shortfall.NO_DEAD_END
@@ -241,19 +252,32 @@ def test_settings_that_make_no_sense_are_refused(values: dict[str, Any], complai
         ask(**values)
 
 
-def test_the_text_writer_gives_a_reason_to_go_back_in_the_steps_language() -> None:
-    fact = NodeFacts(1, 0, 1, None)
-    writer = TextWriter()
-    english = writer.before_backtrack(PROBLEM, say("add them"), fact)
-    assert english.reflection.startswith("go on ")
-    assert english.reflection.isascii()
-    assert english.model_copy(update={"reflection": "go on"}) == say("add them")
-    chinese = Step(name="相加", thought="把 3 和 5 相加", summary="得 8", reflection="继续。")
-    reflection = writer.before_backtrack(PROBLEM, chinese, fact).reflection
-    assert reflection.startswith("继续。")
-    assert len(reflection) > 8
-    assert not any(c.isascii() for c in reflection)
-    assert writer.before_backtrack(PROBLEM, english, fact) == english
+@pytest.mark.parametrize(
+    ("reflection", "kept", "ascii_only"),
+    [
+        ("That seems right to me.", "", True),
+        ("", "", True),
+        ("Each apple costs as much as two pears, so the pears decide.", "Each apple", True),
+        ("That makes 8 apples.", "That makes 8 apples. ", True),
+        ("看起来没问题。", "", False),
+        ("苹果的价钱是梨的两倍，所以应当先算梨的价钱再算苹果。", "苹果的价钱", False),
+        ("一共 8 个。", "一共 8 个。", False),
+    ],
+)
+def test_the_text_writer_gives_a_reason_to_go_back_in_the_steps_language(
+    reflection: str, kept: str, ascii_only: bool
+) -> None:
+    """A bare verdict gives way, a thought is kept."""
+    writer, fact = TextWriter(), NodeFacts(1, 0, 1, None)
+    thought = "add three and five" if ascii_only else "把三和五加起来"
+    step = Step(name="add", thought=thought, summary="8", reflection=reflection)
+    after = writer.before_backtrack(PROBLEM, step, fact)
+    assert after.reflection.startswith(kept)
+    assert len(after.reflection) >= len(kept) + 10
+    assert after.reflection.isascii() == ascii_only
+    assert bool(kept) == (bool(reflection) and reflection in after.reflection)
+    assert after.model_copy(update={"reflection": reflection}) == step
+    assert writer.before_backtrack(PROBLEM, after, fact) == after
 
 
 def test_steps_before_a_backtrack_and_no_others_are_rewritten() -> None:

@@ -29,13 +29,13 @@ class PathWriter(Protocol):
 
 _GOING_BACK = {
     "en": (
-        "But this does not hold up; I should go back and try another way.",
+        "This does not hold up; I should go back and try another way.",
         "This does not lead to a sound answer, so I go back to an earlier step.",
         "Looking at it again, this line of thought fails; I will return and take a different one.",
         "I do not trust where this is going. Let me back up and reconsider.",
     ),
     "zh": (
-        "但这样说不通，我应该退回去换一条思路。",
+        "这样说不通，我应该退回去换一条思路。",
         "这条路得不出可靠的答案，先回到前面的步骤。",
         "再看一遍，这个思路行不通，我退回去另想办法。",
         "这样下去不对，让我回到前面重新考虑。",
@@ -46,8 +46,9 @@ _GOING_BACK = {
 class TextWriter:
     """Writes for prose in English or Chinese.
 
-    The answer is the first candidate. A reflection before a backtrack gets one more sentence, chosen by the
-    step's own text, in the language that the step is written in.
+    The answer is the first candidate. A reflection of a few words ("That seems right.") is a bare verdict;
+    going back would contradict it, so it is replaced. A longer one, or one with a number in it, is kept and
+    gets one more sentence. Which sentence depends on the step's own text, in the step's own language.
     """
 
     def answer(self, problem: Problem, route: Sequence[Step], candidates: Sequence[str]) -> str:
@@ -55,15 +56,23 @@ class TextWriter:
         return candidates[0]
 
     def before_backtrack(self, problem: Problem, step: Step, fact: NodeFacts) -> Step:
-        """Add a sentence that says why the search goes back."""
+        """Return the step with a reflection that says why the search goes back."""
         text = f"{step.thought}{step.summary}{step.reflection}"
-        language = "zh" if is_chinese(text) else "en"
-        options = _GOING_BACK[language]
-        if any(option in step.reflection for option in options):
+        options = _GOING_BACK["zh" if is_chinese(text) else "en"]
+        said = step.reflection.strip()
+        if any(option in said for option in options):
             return step
-        pick = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] % len(options)
-        gap = "" if language == "zh" or not step.reflection else " "
-        return step.model_copy(update={"reflection": f"{step.reflection.rstrip()}{gap}{options[pick]}"})
+        reason = options[hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] % len(options)]
+        if _is_verdict(said):
+            return step.model_copy(update={"reflection": reason})
+        gap = "" if is_chinese(reason) else " "
+        return step.model_copy(update={"reflection": f"{said}{gap}{reason}"})
+
+
+def _is_verdict(reflection: str) -> bool:
+    """Return whether a reflection is too short to hold a thought of its own."""
+    longest = 16 if is_chinese(reflection) else 48
+    return len(reflection) <= longest and not any(c.isdigit() for c in reflection)
 
 
 def is_chinese(text: str) -> bool:
