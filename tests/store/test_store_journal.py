@@ -26,7 +26,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     journal.close()
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(batches=st.lists(st.lists(RECORDS, max_size=6), max_size=6), batch=st.integers(1, 7))
 def test_records_come_back_last_written_in_run_order(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[StoredRecord]], batch: int

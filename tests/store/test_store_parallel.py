@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steiner.store import map_bounded
@@ -43,6 +43,7 @@ def fail_at_three(number: int) -> int:
     return number
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(), max_size=30))
 def test_one_worker_is_map(numbers: list[int]) -> None:
     assert list(map_bounded(str, numbers)) == [str(number) for number in numbers]

@@ -64,7 +64,7 @@ def test_every_record_is_worked_on_once(run: RunDir, workers: int) -> None:
     assert again[:2] == (40, 0)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(stops=st.lists(st.integers(0, 30), max_size=4))
 def test_any_number_of_interruptions_gives_the_same_journal(
     tmp_path_factory: pytest.TempPathFactory, stops: list[int]

@@ -81,6 +81,7 @@ def teacher() -> Teacher:
     return make_teacher("countdown", 2.0)
 
 
+@settings(deadline=None)
 @given(problem=problems(), seed=st.integers())
 def test_a_draft_goes_straight_to_the_target(problem: Problem, seed: int) -> None:
     trace = SymbolicCountdownTeacher().draft(problem, random.Random(seed))
@@ -104,6 +105,7 @@ def attempt_after(
     return teacher.attempt(problem.blind(), prefix, max_steps, random.Random(seed)), prefix
 
 
+@settings(deadline=None)
 @given(problem=problems(), cut=st.integers(0, 3), max_steps=st.integers(0, 12), seed=st.integers())
 def test_an_attempt_is_a_depth_first_search_that_takes_no_state_twice(
     problem: Problem, cut: int, max_steps: int, seed: int
@@ -121,7 +123,7 @@ def test_an_attempt_is_a_depth_first_search_that_takes_no_state_twice(
     assert solved in ([], [len(states) - 1])
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(problem=problems(most_numbers=3), seed=st.integers(), temperature=st.sampled_from([0.0, 0.5, 5.0]))
 def test_an_attempt_with_steps_enough_searches_everything(
     problem: Problem, seed: int, temperature: float
@@ -130,6 +132,7 @@ def test_an_attempt_with_steps_enough_searches_everything(
     assert attempt.answer
 
 
+@settings(deadline=None)
 @given(problem=problems(), cut=st.integers(0, 3), max_steps=st.integers(0, 12), seed=st.integers())
 def test_an_attempt_depends_on_the_question_alone(
     problem: Problem, cut: int, max_steps: int, seed: int
@@ -181,6 +184,7 @@ def test_heuristics_prefer_states_near_the_target_or_its_factors() -> None:
     assert distance_to_factors((5,), 0) == 5
 
 
+@settings(deadline=None)
 @given(problem=problems(), cut=st.integers(0, 3), max_steps=st.integers(0, 12), seed=st.integers())
 def test_resolve_goes_back_as_far_as_needed_and_no_further(
     problem: Problem, cut: int, max_steps: int, seed: int

@@ -4,7 +4,7 @@ import random
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steiner.core import NodeFacts, Step
@@ -18,6 +18,7 @@ def step(thought: str, reflection: str = "go on") -> Step:
     return Step(name="From here", thought=thought, summary="left", reflection=reflection)
 
 
+@settings(deadline=None)
 @given(numbers=st.lists(st.integers(0, 6), min_size=2, max_size=5), seed=st.integers())
 def test_any_route_gives_an_expression_of_all_numbers(numbers: list[int], seed: int) -> None:
     rng = random.Random(seed)
