@@ -58,7 +58,7 @@ def test_fragment_at_the_end_is_dropped() -> None:
         ("It loops and loops and", "C", "It loops and loops and", False),
         ("Nobody knows.", None, "Nobody knows.", False),
         ("The answer is (A).", "A", "", True),
-        ("The answer is Aluminium because it is light.", "A", "The answer is Aluminium because it is light.", False),
+        ("The answer is Aluminium, a metal.", "A", "The answer is Aluminium, a metal.", False),
     ],
 )  # fmt: skip
 def test_answer_is_cut_off_where_it_is_stated(

@@ -77,7 +77,7 @@ class SentenceEmbedder:
         """Load the model.
 
         Raises:
-            InputError: if the folder is missing, or the package that reads it is not installed.
+            InputError: if the folder is missing or holds no model, or the package that reads it is missing.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -95,7 +95,8 @@ class SentenceEmbedder:
 
 def _load_model(folder: Path) -> Any:
     """Open the folder with the package it was written by."""
-    package = "sentence_transformers" if (folder / "modules.json").exists() else "model2vec"
+    by_transformer = (folder / "config_sentence_transformers.json").exists()
+    package = "sentence_transformers" if by_transformer else "model2vec"
     try:
         module = importlib.import_module(package)
     except ImportError as error:
@@ -103,9 +104,12 @@ def _load_model(folder: Path) -> Any:
             f"The embedding model {folder} needs the package {package}: install it, or leave the model out "
             "to use the built-in embedder."
         ) from error
-    if package == "model2vec":
-        return module.StaticModel.from_pretrained(str(folder))
-    return module.SentenceTransformer(str(folder), local_files_only=True)
+    try:
+        if package == "model2vec":
+            return module.StaticModel.from_pretrained(str(folder))
+        return module.SentenceTransformer(str(folder), local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"The folder {folder} holds no embedding model: {error}") from error
 
 
 def normalise(text: str) -> str:
