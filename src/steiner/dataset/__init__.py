@@ -6,7 +6,13 @@ Light to import. The parts that need pyarrow or transformers are submodules to i
 
 from steiner.dataset.budget import DropReason, TokenBudget
 from steiner.dataset.settings import DatasetSettings
-from steiner.dataset.statistics import DatasetStatistics, Distribution, SplitStatistics, Tally
+from steiner.dataset.statistics import (
+    DatasetStatistics,
+    Distribution,
+    SplitStatistics,
+    Tally,
+    load_statistics,
+)
 
 __all__ = [
     "DatasetSettings",
@@ -16,4 +22,5 @@ __all__ = [
     "SplitStatistics",
     "Tally",
     "TokenBudget",
+    "load_statistics",
 ]

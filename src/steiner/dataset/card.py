@@ -84,7 +84,7 @@ def _split(name: str, split: SplitStatistics) -> Iterator[str]:
     yield from (
         f"## Split `{name}`",
         "",
-        f"{split.samples:,} paths of {split.questions:,} questions in {split.files:,} files.",
+        f"{split.samples:,} paths of {split.questions:,} questions; files: {split.files:,}.",
         "",
         "| per path | min | mean | median | p95 | max |",
         "|---|--:|--:|--:|--:|--:|",

@@ -6,34 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
-from pydantic import ValidationError
 
 from steiner.core import InputError
-from steiner.dataset.statistics import DatasetStatistics
+from steiner.dataset.statistics import load_statistics
 from steiner.dataset.tokenise import tokenizer_digest
-from steiner.dataset.write import STATISTICS
+
+__all__ = ["load_samples", "load_statistics"]
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
-
-
-def load_statistics(folder: Path | str) -> DatasetStatistics:
-    """Read `statistics.json` of a dataset.
-
-    Raises:
-        InputError: if it is missing or not what `steiner dataset` writes.
-    """
-    path = Path(folder) / STATISTICS
-    try:
-        return DatasetStatistics.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(
-            f"{folder} holds no finished dataset: it has no {STATISTICS}. Run `steiner dataset` first, "
-            "or again if it was stopped."
-        ) from None
-    except (OSError, ValidationError) as error:
-        raise InputError(f"{path} cannot be read: {error}. Run `steiner dataset` again.") from error
 
 
 def load_samples(

@@ -6,10 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
-from steiner.core import SCHEMA_VERSION, Problem, ReasoningPath, Record, TokenSample
+from pydantic import ValidationError
+
+from steiner.core import SCHEMA_VERSION, InputError, Problem, ReasoningPath, Record, TokenSample
 from steiner.dataset.budget import DropReason
 
+STATISTICS = "statistics.json"
 MAX_BINS = 12
 
 
@@ -135,6 +139,24 @@ class DatasetStatistics(Record):
     """By name; a split without samples is left out."""
     dropped: dict[str, int]
     """Paths that were left out of all splits, by reason."""
+
+
+def load_statistics(folder: Path | str) -> DatasetStatistics:
+    """Read `statistics.json` of a dataset.
+
+    Raises:
+        InputError: if it is missing or not what `steiner dataset` writes.
+    """
+    path = Path(folder) / STATISTICS
+    try:
+        return DatasetStatistics.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} holds no finished dataset: it has no {STATISTICS}. Run `steiner dataset` first, "
+            "or again if it was stopped."
+        ) from None
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{path} cannot be read: {error}. Run `steiner dataset` again.") from error
 
 
 def _ranked(counts: Counter[int], rank: int) -> int:

@@ -23,6 +23,7 @@ from steiner.dataset.rows import SCHEMA, Rows, make_rows, start_worker
 from steiner.dataset.settings import DatasetSettings
 from steiner.dataset.shards import SPLITS, TRAIN, Shard, plan_shards, read_chunks
 from steiner.dataset.statistics import (
+    STATISTICS,
     DatasetStatistics,
     SplitStatistics,
     Tally,
@@ -35,7 +36,6 @@ from steiner.store.stage import stage_digest
 
 STAGE = "dataset"
 """Name of the stage and of the folder in the run directory."""
-STATISTICS = "statistics.json"
 CARD = "README.md"
 
 CHUNK_QUESTIONS = 32
@@ -94,7 +94,7 @@ def write_dataset(
         files[record.key] = file
     statistics = _summarise(run, shards, files, identity)
     _write_text(folder / STATISTICS, statistics.model_dump_json(indent=2) + "\n")
-    _write_text(folder / CARD, render_card(statistics, settings, _first_completion(folder, shards, files)))
+    _write_text(folder / CARD, render_card(statistics, settings, _example(folder, shards, files)))
     stage.finish(statistics.model_dump(mode="json"))
     return statistics
 
@@ -142,6 +142,7 @@ def _write_shards(
     chunks = (chunk for _, shard in todo for chunk in read_chunks(run.journal, shard, CHUNK_QUESTIONS))
     workers = min(workers, (total - ready) // WORKER_QUESTIONS)
     results = map_bounded(make_rows, chunks, workers, initializer=start_worker, initargs=(settings,))
+    results = _reported(results, progress, ready)
     for number, shard in todo:
         own = islice(results, math.ceil(len(shard.keys) / CHUNK_QUESTIONS))
         path = run.path / STAGE / shard.name
@@ -149,11 +150,16 @@ def _write_shards(
         with atomic_write(path) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
             for group in _row_groups(own, tally):
                 writer.write_table(group)
-                progress.update(ready + tally.questions)
-        ready += len(shard.keys)
         written = WrittenFile(path.stat().st_size, tally)
         yield StoredRecord(shard.name, number, _WRITTEN_FILE.dump_json(written)), written
     progress.finish()
+
+
+def _reported(results: Iterable[Rows], progress: Progress, ready: int) -> Iterator[Rows]:
+    for rows in results:
+        ready += rows.tally.questions
+        progress.update(ready)
+        yield rows
 
 
 def _row_groups(results: Iterable[Rows], tally: Tally) -> Iterator[pa.Table]:
@@ -195,12 +201,12 @@ def _summarise(
     return DatasetStatistics(tokenizer=identity, splits=splits, dropped=by_count(dropped))
 
 
-def _first_completion(folder: Path, shards: Sequence[Shard], files: Mapping[str, WrittenFile]) -> str:
-    """Return the first sample of the training split, as text."""
+def _example(folder: Path, shards: Sequence[Shard], files: Mapping[str, WrittenFile]) -> str:
+    """Return the text of the first sample that backtracks, or of the first one where none in sight does."""
     name = next(shard.name for shard in shards if files[shard.name].tally.samples)
     with pq.ParquetFile(folder / name) as file:
-        batch = next(file.iter_batches(batch_size=1, columns=["completion"]))
-    return str(batch.column("completion")[0])
+        rows = file.read_row_group(0, columns=["completion", "backtracks"]).to_pylist()
+    return str(next((row for row in rows if row["backtracks"]), rows[0])["completion"])
 
 
 def _write_text(path: Path, text: str) -> None:
