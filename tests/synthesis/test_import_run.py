@@ -25,6 +25,7 @@ _TRACES = TypeAdapter(list[Trace])
 REASONING = (
     "The room measures four metres by three metres on plan. That makes twelve square metres in all of it. "
 )
+OPTIONS = ["one", "two", "three"]
 DEFAULT = ImportSettings()
 
 
@@ -32,7 +33,7 @@ def row(number: int = 7, **changes: Any) -> dict[str, Any]:
     return {
         "question_id": number,
         "question": f"How many lamps does room {number} need?",
-        "options": ["one", "two", "three"],
+        "options": OPTIONS,
         "answer": "B",
         "answer_index": 1,
         "category": "engineering",
@@ -97,7 +98,7 @@ def test_one_record_becomes_problem_and_trace(tmp_path: Path) -> None:
 def test_shapes_and_verdicts(tmp_path: Path) -> None:
     files = [
         archive(tmp_path, "a", ["stray", row(pred="C", generated_text=f"{REASONING}The answer is (C).")]),
-        archive(tmp_path, "b", [row(options=str(row()["options"]), generated_text=None, model_outputs=REASONING)]),
+        archive(tmp_path, "b", [row(options=str(OPTIONS), generated_text=None, model_outputs=REASONING)]),
         archive(tmp_path, "c", [row(pred=None, generated_text=REASONING)]),
         archive(tmp_path, "d", [row(generated_text="The answer is (B).")]),
         archive(tmp_path, "e", [row(options=["two", "one", "three"])]),
