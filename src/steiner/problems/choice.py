@@ -12,9 +12,11 @@ _LED = re.compile(r"\(?([A-Z])\s?(?:[).:]|[-–—]\s)")
 _SAID = re.compile(r"(?:option|choice|letter)?\s*\(?([A-Z])\)?(?![\w'’])", re.IGNORECASE)
 _MORE = re.compile(r"\W{1,3}(?:(?:and|or|und|oder|y|o|et|ou|和|或)\W{1,3})?\(?([A-Z])\)?(?![\w'’])")
 _BRACKETED = re.compile(r"\(([A-Z])\)|\b(?i:option|choice)\s+\(?([A-Z])\b")
+_SHORT = 200
+"""Characters of a last line that may state the answer without saying that it does."""
 _WORD_NEXT = r"\s+(?!and\b|or\b)[a-z]"
 """What follows the article «A» and the pronoun «I», and not the options of that name."""
-_LONE = re.compile(rf"(?<![\w'’])([B-HJ-Z]|[AI](?!{_WORD_NEXT}))(?![\w'’])")
+_LONE = re.compile(rf"(?<![\w'’°])([B-HJ-Z]|[AI](?!{_WORD_NEXT}))(?![\w'’])")
 
 
 def reference_letter(answer: str) -> str:
@@ -111,9 +113,12 @@ def _unmarked(text: str, letters: str, choices: Sequence[str]) -> str | None:
         named = [letter for letter in named if letter in letters]
         if named and len(set(named)) == 1:
             return str(named[0])
+    if len(line) > _SHORT:
+        # A long sentence names letters and options for many reasons.
+        return None
     lone = [letter for letter in _LONE.findall(line) if letter in letters]
     if lone and len(set(lone)) == 1:
         return str(lone[0])
     if lone:
         return None
-    return _by_text(line, choices) or _by_text(text, choices)
+    return _by_text(line, choices)

@@ -23,6 +23,8 @@ _SIGNS = str.maketrans({
     "−": "-", "–": "-", "—": "-", "[": "(", "]": ")", "{": "(", "}": ")",
 })  # fmt: skip
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_MAX_NESTING = 4
+"""Fractions within fractions; more than three operations do not occur in what is asked."""
 _LATEX = {r"\times": "*", r"\cdot": "*", r"\ast": "*", r"\div": "/"}
 _LAYOUT = re.compile(r"\\(?:left|right|quad|qquad|[,;:! ()\[\]])|\*\*|__|[`$]")
 _TOKEN = re.compile(r"\d+|[-+*/()]|=|\s+|.", re.DOTALL)
@@ -90,7 +92,8 @@ def _expressions(text: str) -> list[str]:
     """Return all runs of numbers, operators and brackets that contain an operator between operands."""
     for command, sign in _LATEX.items():
         text = text.replace(command, sign)
-    text = _FRACTION.sub(r"((\1)/(\2))", text)
+    for _ in range(_MAX_NESTING):
+        text = _FRACTION.sub(r"((\1)/(\2))", text)
     text = _LAYOUT.sub(" ", text).translate(_SIGNS)
     runs: list[list[str]] = [[]]
     for token in _TOKEN.findall(text):

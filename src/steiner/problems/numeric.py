@@ -29,7 +29,9 @@ _MULTIPLIERS = {
 }  # fmt: skip
 _NUMBER = re.compile(
     rf"""
-    (?<![\w^.\\])(?P<sign>[-+]\s?)?\\?[$€£¥₹]?\s?(?P<sign2>-)?
+    (?<![\w^.\\])
+    (?P<sign>(?<![\w)}}])(?<![\d)}}]\s)[-+](?!\s)|(?:^|(?<=[=:(])|(?<=[=:(]\s))[-+]\s?)?
+    \\?[$€£¥₹]?\s?(?P<sign2>-)?
     (?: (?:(?P<whole>\d+)\s*)?\\[dt]?frac\s*\{{\s*(?P<over>-?{_PLAIN})\s*\}}\s*\{{\s*(?P<under>{_PLAIN})\s*\}}
       | (?:(?P<whole2>\d+)\s+(?:and\s+)?)?(?P<over2>{_PLAIN})\s*/\s*(?P<under2>{_PLAIN})
       | (?:(?P<mantissa>{_PLAIN})\s*(?:\*|x|×|·|\\times|\\cdot)\s*)?10\s*\^\s*
@@ -47,6 +49,7 @@ _CHINESE_UNITS = {"十": 10, "百": 100, "千": 1000}
 _VULGAR = re.compile("(?<=[0-9])(?=[¼½¾⅐-⅞])")
 _SUPERSCRIPTS = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _SHORT_FRACTION = re.compile(r"(\\[dt]?frac)\s*(\d)\s*(\d)")
+_LONE_LETTER = re.compile("(?<![a-z])[a-z](?![a-z])", re.IGNORECASE)
 _MAX_DIGITS = 400
 
 
@@ -109,8 +112,12 @@ def single_quantity(text: str, language: str = "en") -> Quantity | None:
     found = quantities(text, language)
     if len(found) != 1:
         return None
-    rest = normalize_number_text(text).replace(found[0].text, "", 1)
-    return None if re.search(r"[\\^_=+*/()\[\]{}<>,;]|\d", rest) or len(rest.split()) > 3 else found[0]
+    before, _, after = normalize_number_text(text).partition(found[0].text)
+    if re.search(r"[\\^_=+*/()\[\]{}<>,;]|\d", before + after) or len((before + after).split()) > 3:
+        return None
+    # A letter by itself is a variable: 2x, x 2. Units may stand behind a space.
+    variable = re.match(r"[a-z](?![a-z])", after, re.IGNORECASE) or _LONE_LETTER.search(before)
+    return None if variable else found[0]
 
 
 def normalize_number_text(text: str) -> str:
