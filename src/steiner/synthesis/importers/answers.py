@@ -64,6 +64,9 @@ def _without_clause(before: str, statement: str) -> str:
     """Drop the words that introduce the statement; keep what else its sentence says."""
     introduction = re.split(r"[A-Z](?![\w'’])[^A-Z]*$", statement)[0]
     introduction = re.sub(r"(?:\$|\\\(|\*\*|\\boxed\{|\\text(?:bf)?\{|\\mathrm\{|\(|\s)+$", "", introduction)
-    kept = _CLAUSE.sub("", before + introduction)
-    kept = re.sub(r"(?:(?<!\S)\$+|\\\(|\\\[|\\(?:text|boxed)\{|\*\*|(?<!\w)\(|\s)+$", "", kept).rstrip()
+    # Only the end is searched: the patterns are slow on long texts.
+    body, end = before[:-_TAIL_CHARACTERS], before[-_TAIL_CHARACTERS:] + introduction
+    end = _CLAUSE.sub("", end)
+    end = re.sub(r"(?:(?<!\S)\$+|\\\(|\\\[|\\(?:text|boxed)\{|\*\*|(?<!\w)\(|\s)+$", "", end)
+    kept = (body + end).strip()
     return kept + "." if kept and kept[-1].isalnum() else kept
