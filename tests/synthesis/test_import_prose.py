@@ -64,7 +64,15 @@ def test_fragment_at_the_end_is_dropped() -> None:
 def test_answer_is_cut_off_where_it_is_stated(
     text: str, letter: str | None, reasoning: str, stated: bool
 ) -> None:
-    assert separate_answer(text, letter) == (reasoning, stated)
+    assert separate_answer(text, letter)[:2] == (reasoning, stated)
+
+
+def test_explanation_after_the_answer() -> None:
+    explained = "The answer is (C).  Here's why:\n\nThe two estates were merged. Thus the answer is (C)."
+    assert separate_answer(explained, "C").explanation == "Here's why:\n\nThe two estates were merged."
+    assert thoughts(separate_answer(explained, "C").explanation) == ["The two estates were merged."]
+    assert separate_answer("The answer is (C).\nThe answer is (D).", "C").explanation == ""
+    assert separate_answer("The answer is (C). It was 3, so the answer is (D).", "C").explanation == ""
 
 
 def test_boilerplate_is_no_step() -> None:

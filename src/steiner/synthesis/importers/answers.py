@@ -32,6 +32,8 @@ class StatedAnswer(NamedTuple):
     reasoning: str
     stated: bool
     """False where the text does not itself state the letter: cut off, or the letter was guessed for it."""
+    explanation: str = ""
+    """What follows the statement, where it leads to no other letter: some models answer first."""
 
 
 def separate_answer(text: str, letter: str | None) -> StatedAnswer:
@@ -49,15 +51,29 @@ def separate_answer(text: str, letter: str | None) -> StatedAnswer:
         text = text[: following.start()]
     if letter is None:
         return StatedAnswer(text.strip(), stated=False)
-    for match in _STATEMENT.finditer(text):
+    statements = list(_STATEMENT.finditer(text))
+    for index, match in enumerate(statements):
         if letter in match.groups():
-            return StatedAnswer(_without_clause(text[: match.start()], match.group()), stated=True)
+            again = next(iter(statements[index + 1 :]), None)
+            reasoning = _without_clause(text[: match.start()], match.group())
+            return StatedAnswer(reasoning, True, _explanation(text, match, again, letter))
     tail = text.rstrip()[-_TAIL_CHARACTERS:]
     marked = (
         rf"\({letter}\)|\b(?:option|choice|statement)\s+{letter}\b|\*\*\s*\(?{letter}\b"
         rf"|(?:^|\n)\s*{letter}[.):]"
     )
     return StatedAnswer(text.strip(), stated=re.search(marked, tail, re.IGNORECASE) is not None)
+
+
+def _explanation(text: str, stated: re.Match[str], again: re.Match[str] | None, letter: str) -> str:
+    """Return the text after a statement, up to its repetition; nothing if another letter is stated there."""
+    if again is None:
+        body = text[stated.end() :]
+    elif letter in again.groups():
+        body = _without_clause(text[stated.end() : again.start()], again.group())
+    else:
+        return ""
+    return re.sub(r"^[)\].,:;*}\s]+", "", body).rstrip()
 
 
 def _without_clause(before: str, statement: str) -> str:

@@ -189,7 +189,7 @@ def _trace(problem: Problem, row: Mapping[str, Any], model: str, prose: ProseSet
     if letter:
         verdict = Verdict.RIGHT if letter == problem.answer else Verdict.WRONG
     reasoning = found.reasoning if found.stated else without_fragment(found.reasoning)
-    passages = split_prose(reasoning, prose)
+    passages = split_prose(reasoning, prose) or split_prose(without_fragment(found.explanation), prose)
     steps = tuple(TraceStep(step=make_step(passage), parent=i - 1) for i, passage in enumerate(passages))
     return Trace(
         problem_id=problem.id,

@@ -49,7 +49,8 @@ _BOILERPLATE = tuple(
         r"to (?:solve|find|determine|answer|calculate|evaluate|compute|derive|identify|address)\b"
         r".{0,400}?,?\s*(?:we|you|I|let[’']?s)\b.{0,50}?(?:these|the following|this|each|a few)(?: \w+){0,2} "
         r"(?:steps?|procedure|approach|options?|statements?)\b.{0,30}[.:]",
-        r"(?:here (?:is|are) (?:the|a) )?(?:step[- ]by[- ]step )?"
+        r"here(?:[’']s| is| are)\b.{0,60}:",
+        r"(?:step[- ]by[- ]step )?"
         r"(?:solution|explanation|reasoning|analysis|answer)\s*:",
         r"#*\s*(?:final )?(?:question|options|solution|answer|explanation|conclusion)s?\s*:?\s*\**",
         r"(?:therefore|thus|so|hence|in conclusion|finally)?,?\s*(?:the )?"
