@@ -1,0 +1,76 @@
+"""Evaluate a model of a quickstart once, and keep the samples in the run's journal."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import orjson
+from pydantic import TypeAdapter
+
+from steiner.cli.common import is_right
+from steiner.cli.quickstart.plan import Plan, max_reasoning_tokens
+from steiner.core import Problem, Progress, ReasoningPath, Record
+from steiner.evaluate import SampleResult
+from steiner.evaluate.run import evaluate
+from steiner.store import RunDir, StoredRecord
+
+if TYPE_CHECKING:
+    from steiner.decode.engine import LocalEngine
+
+STAGE = "evaluation"
+
+
+class Evaluation(Record):
+    """All samples of one model, and the paths that it wrote under the largest limit."""
+
+    name: str
+    title: str
+    samples: tuple[SampleResult, ...]
+    paths: tuple[ReasoningPath | None, ...]
+    """Parallel to the problems; None where the output was no path."""
+    seconds: float
+    cpu_seconds: float
+
+
+_EVALUATION = TypeAdapter(Evaluation)
+
+
+def stored(run: RunDir, name: str) -> Evaluation | None:
+    """Return an evaluation that an earlier call finished."""
+    record = run.journal.get(STAGE, name)
+    return None if record is None else _EVALUATION.validate_json(record.body)
+
+
+def measure(
+    run: RunDir,
+    name: str,
+    title: str,
+    engine: LocalEngine,
+    problems: list[Problem],
+    plan: Plan,
+    progress: Progress,
+) -> Evaluation:
+    """Evaluate under every limit of the plan and store the outcome."""
+    wall, cpu = time.monotonic(), time.process_time()
+    progress.start(f"evaluating: {title}", len(problems))
+    samples, whole = evaluate(
+        engine,
+        problems,
+        plan.limits,
+        is_right,
+        max_reasoning_tokens=max_reasoning_tokens(plan),
+        progress=progress,
+    )
+    progress.finish()
+    evaluation = Evaluation(
+        name=name,
+        title=title,
+        samples=tuple(samples),
+        paths=tuple(one.parsed.path for one in whole),
+        seconds=time.monotonic() - wall,
+        cpu_seconds=time.process_time() - cpu,
+    )
+    body = orjson.dumps(evaluation.model_dump(mode="json"))
+    run.journal.put(STAGE, [StoredRecord(name, len(run.journal.keys(STAGE)), body)])
+    return evaluation

@@ -1,0 +1,184 @@
+"""The stages of a quickstart in order. Each is what a command of its own does; each is skipped if it is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from steiner.cli.common import is_right, reader_for
+from steiner.cli.quickstart import plan as settings_of
+from steiner.cli.quickstart.clock import Clock
+from steiner.cli.quickstart.measure import STAGE as EVALUATION
+from steiner.cli.quickstart.measure import Evaluation, measure, stored
+from steiner.cli.quickstart.plan import Plan
+from steiner.core import Problem, ReasoningPath
+from steiner.store import RunDir, Stage, StoredRecord, atomic_write
+from steiner.store.parallel import default_workers
+
+if TYPE_CHECKING:
+    from steiner.train.stage import TrainingRecord
+
+HELDOUT = "heldout"
+"""Stage of the run's journal that holds the problems of the evaluation."""
+
+
+def run_quickstart(path: Path, plan: Plan, *, minutes: float, force: bool) -> None:
+    """Run or go on with every stage, write the report, and print the headline numbers last."""
+    with RunDir(path) as run:
+        Stage(run, "plan", plan, force=force).finish({})
+        clock = Clock(run, minutes)
+        _make_data(run, plan, clock, force=force)
+        heldout = _heldout(run, plan, force=force)
+        evaluation = Stage(run, EVALUATION, plan, {"heldout": Stage(run, HELDOUT, _heldout_settings(plan)).digest}, force=force)
+        evaluations, trainings = _train_and_measure(run, plan, heldout, clock, force=force)
+        evaluation.finish({e.name: e.seconds for e in evaluations})
+        from steiner.cli.quickstart.summary import make_report, show
+
+        with clock.stage("report", "Write the report"):
+            report = make_report(run, plan, heldout, evaluations, trainings, clock.times(), minutes=minutes)
+        show(report, path)
+
+
+def _make_data(run: RunDir, plan: Plan, clock: Clock, *, force: bool) -> None:
+    """Problems, traces, graphs, paths, tokenizer, plain text and dataset."""
+    from steiner.cli.sample import writer_for
+    from steiner.dataset.settings import DatasetSettings
+    from steiner.dataset.write import write_dataset
+    from steiner.graph.path_stage import make_paths
+    from steiner.graph.stage import GraphSettings, make_graphs
+    from steiner.problems.source import CountdownProblems, countdown_source, write_problems
+    from steiner.synthesis import synthesise_run
+
+    workers, progress = default_workers(), clock.progress
+    with clock.stage("problems", "Make Countdown problems"):
+        source = CountdownProblems(n=_available(plan), countdown=settings_of.problem_settings(plan))
+        write_problems(run, countdown_source(source), force=force, progress=progress)
+    with clock.stage("traces", "Write traces: draft, cut, attempt blind, reveal, resolve"):
+        synthesise_run(run, settings_of.synthesis_settings(plan), workers=workers, force=force, progress=progress)
+    with clock.stage("graphs", "Build one step graph per question"):
+        make_graphs(run, GraphSettings(), workers=workers, force=force, progress=progress)
+    with clock.stage("paths", "Sample reasoning paths with backtracking"):
+        make_paths(
+            run, settings_of.sample_settings(plan), writer_for=writer_for, workers=workers, force=force,
+            progress=progress,
+        )  # fmt: skip
+    with clock.stage("tokenizer", "Build a tokenizer and arithmetic facts"):
+        _write_text(run, plan)
+        _build_tokenizer(run, plan)
+    with clock.stage("dataset", "Tokenise the paths"):
+        settings = DatasetSettings(tokenizer=str(run.path / "tokenizer"), seed=plan.seed)
+        write_dataset(run, settings, workers=workers, force=force, progress=progress)
+
+
+def _train_and_measure(
+    run: RunDir, plan: Plan, heldout: list[Problem], clock: Clock, *, force: bool
+) -> tuple[list[Evaluation], list[TrainingRecord]]:
+    """Evaluate the untrained model, then train each stage and evaluate what it made."""
+    from steiner.train.rl import train_rl
+    from steiner.train.supervised import train_cpt, train_sft
+
+    progress = clock.progress
+    evaluations = []
+    with clock.stage("untrained model", "Evaluate the untrained model"):
+        evaluations.append(_untrained(run, plan, heldout[: plan.untrained], clock))
+    trainings = []
+    for name, title, train in (
+        ("cpt", "CPT", lambda: train_cpt(settings_of.cpt_settings(plan, run.path), progress=progress, force=force)),
+        ("sft", "SFT", lambda: train_sft(settings_of.sft_settings(plan, run.path), progress=progress, force=force)),
+        ("rl", "RL", lambda: train_rl(
+            settings_of.rl_settings(plan, run.path), is_right, reader_for("countdown"), progress=progress, force=force
+        )),
+    ):  # fmt: skip
+        with clock.stage(name, f"Train: {title}"):
+            trainings.append(train())
+        with clock.stage(f"after {name}", f"Evaluate after {title}"):
+            evaluations.append(_trained(run, plan, name, title, heldout, clock))
+    return evaluations, trainings
+
+
+def _untrained(run: RunDir, plan: Plan, problems: list[Problem], clock: Clock) -> Evaluation:
+    done = stored(run, "untrained")
+    if done is not None:
+        return done
+    from steiner.decode.engine import LocalEngine
+    from steiner.train.model import load_model, load_tokenizer
+
+    model_settings = settings_of.cpt_settings(plan, run.path).model
+    tokenizer = load_tokenizer(model_settings)
+    engine = LocalEngine(load_model(model_settings, tokenizer, plan.seed), tokenizer, max_answer_tokens=24)
+    return measure(run, "untrained", "untrained", engine, problems, plan, clock.progress)
+
+
+def _trained(
+    run: RunDir, plan: Plan, name: str, title: str, problems: list[Problem], clock: Clock
+) -> Evaluation:
+    done = stored(run, name)
+    if done is not None:
+        return done
+    from steiner.decode.engine import LocalEngine
+
+    engine = LocalEngine.load(run.path / name / "model")
+    return measure(run, name, title, engine, problems, plan, clock.progress)
+
+
+def _heldout_settings(plan: Plan):  # type: ignore[no-untyped-def]
+    from steiner.problems.countdown import Split
+    from steiner.problems.source import CountdownProblems
+
+    return CountdownProblems(n=plan.heldout, split=Split.NEW_INPUTS, countdown=settings_of.problem_settings(plan))
+
+
+def _heldout(run: RunDir, plan: Plan, *, force: bool) -> list[Problem]:
+    """Return the problems of the evaluation, and make sure that training has none of them."""
+    from steiner.problems.countdown import generate
+    from steiner.problems.source import check_disjoint, read_problems
+
+    settings = _heldout_settings(plan)
+    stage = Stage(run, HELDOUT, settings, force=force)
+    if not stage.is_complete:
+        problems = list(generate(settings.countdown, settings.n, settings.split))
+        check_disjoint(read_problems(run), problems)
+        stage.put([StoredRecord(p.id, i, p.model_dump_json().encode()) for i, p in enumerate(problems)])
+        stage.finish({"count": len(problems)})
+    return [Problem.model_validate_json(record.body) for record in run.journal.records(HELDOUT)]
+
+
+def _available(plan: Plan) -> int:
+    """Return how many training problems to ask for: the plan's, or all that there are."""
+    from steiner.core import InputError
+    from steiner.problems.countdown import generate
+
+    settings = settings_of.problem_settings(plan)
+    try:
+        return sum(1 for _ in generate(settings, plan.problems))
+    except InputError:
+        return sum(1 for _ in generate(settings, plan.problems // 2))
+
+
+def _write_text(run: RunDir, plan: Plan) -> None:
+    from steiner.problems.arithmetic import arithmetic_documents
+
+    limits = settings_of.problem_settings(plan).limits
+    with atomic_write(run.path / "arithmetic.txt") as file:
+        for document in arithmetic_documents(plan.max_result, limits, seed=plan.seed):
+            file.write(f"{document}\n\n".encode())
+
+
+def _build_tokenizer(run: RunDir, plan: Plan) -> None:
+    """Build the tokenizer from the run's own text; the same text gives the same tokenizer."""
+    from itertools import chain, islice
+
+    import orjson
+
+    from steiner.dataset.tokenizer import train_tokenizer
+
+    def texts():  # type: ignore[no-untyped-def]
+        for record in islice(run.journal.records("problems"), 200):
+            yield Problem.model_validate_json(record.body).question
+        for record in islice(run.journal.records("paths"), 200):
+            for path in map(ReasoningPath.model_validate, orjson.loads(record.body)):
+                yield from chain.from_iterable((s.name, s.thought, s.summary, s.reflection) for s in path.steps)
+                yield path.answer
+
+    tokenizer = train_tokenizer(texts(), vocab_size=512, numbers_to=plan.max_result)
+    tokenizer.save_pretrained(run.path / "tokenizer")

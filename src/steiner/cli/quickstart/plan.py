@@ -1,0 +1,169 @@
+"""How big a quickstart is, and the settings of each of its stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from steiner.core import Settings
+from steiner.graph import SampleSettings
+from steiner.problems.countdown import CountdownSettings
+from steiner.synthesis import SynthesisSettings
+from steiner.train.rewards import RewardWeights
+from steiner.train.settings import (
+    Architecture,
+    CptSettings,
+    ModelSettings,
+    OptimiserSettings,
+    RlSettings,
+    SftSettings,
+)
+
+
+class Plan(Settings):
+    """Everything that decides what a quickstart does. The defaults take about ten minutes on two cores."""
+
+    seed: int = 0
+    problems: int = 1500
+    """Training problems, at most; the space of small Countdown problems is finite."""
+    heldout: int = 500
+    """Problems with number sets that training never sees."""
+    untrained: int = 100
+    """How many of them the untrained model is tried on: it is slow, and always wrong."""
+    high: int = 12
+    """Numbers are drawn from 1 to this."""
+    max_result: int = 60
+    """Largest target and intermediate result; each number up to it is one token."""
+    truncations: int = 8
+    paths: int = 20_000
+    cpt_tokens: int = 700_000
+    sft_tokens: int = 2_600_000
+    rl_updates: int = 16
+    rl_prompts: int = 8
+    rl_group: int = 8
+    limits: tuple[int, ...] = (2, 4, 8, 12, 16, 24)
+    """Step limits of the evaluation; the first is the minimum that a problem needs, the last the final one."""
+    step_tokens: int = 30
+    """Upper bound of the tokens of one step, for the token limit of an untrained model."""
+    architecture: Architecture = Architecture()
+
+    @classmethod
+    def for_minutes(cls, minutes: float, seed: int) -> Plan:
+        """Return a plan whose training takes about `minutes` on two cores."""
+        default = cls()
+        scale = minutes / 10
+        # Data and evaluation take about two minutes whatever the training; the rest grows with the time.
+        training = max((minutes - 2.0) / 8.0, 0.02)
+        return cls(
+            seed=seed,
+            paths=max(2000, min(200_000, round(default.paths * scale))),
+            cpt_tokens=max(20_000, round(default.cpt_tokens * training)),
+            sft_tokens=max(40_000, round(default.sft_tokens * training)),
+            rl_updates=max(1, round(default.rl_updates * training)),
+            heldout=default.heldout if minutes >= 5 else 100,
+            problems=default.problems if minutes >= 5 else 400,
+        )
+
+
+def problem_settings(plan: Plan) -> CountdownSettings:
+    """Three small numbers: deep enough that guessing fails, small enough for a million parameters."""
+    return CountdownSettings(
+        count=3,
+        low=1,
+        high=plan.high,
+        target_low=10,
+        target_high=plan.max_result,
+        max_result=plan.max_result,
+        heldout_target_share=0.0,
+        heldout_input_share=0.25,
+        seed=plan.seed,
+    )
+
+
+def synthesis_settings(plan: Plan) -> SynthesisSettings:
+    """Two drafts and some truncations per question."""
+    return SynthesisSettings(seed=plan.seed, truncations=plan.truncations)
+
+
+def sample_settings(plan: Plan) -> SampleSettings:
+    """Paths with up to five detours: budgets up to the final limit occur in training."""
+    return SampleSettings(
+        paths=plan.paths,
+        seed=plan.seed,
+        detours=(1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+        descents=(1.0, 1.0, 1.0),
+        max_steps=plan.limits[-1],
+    )
+
+
+def cpt_settings(plan: Plan, run: Path) -> CptSettings:
+    """Facts of arithmetic and reasoning paths, from random weights."""
+    return CptSettings(
+        output=str(run / "cpt"),
+        model=ModelSettings(architecture=plan.architecture, tokenizer=str(run / "tokenizer")),
+        dataset=str(run / "dataset"),
+        text=(str(run / "arithmetic.txt"),),
+        text_share=0.4,
+        tokens=plan.cpt_tokens,
+        context=plan.architecture.context,
+        text_block=256,
+        optimiser=_optimiser(3e-3, "constant", 0.1),
+        seed=plan.seed,
+    )
+
+
+def sft_settings(plan: Plan, run: Path) -> SftSettings:
+    """The paths, loss on the completion only."""
+    return SftSettings(
+        output=str(run / "sft"),
+        model=ModelSettings(path=str(run / "cpt" / "model")),
+        dataset=str(run / "dataset"),
+        tokens=plan.sft_tokens,
+        context=plan.architecture.context,
+        optimiser=_optimiser(3e-3, "linear", 0.02),
+        seed=plan.seed,
+    )
+
+
+def rl_settings(plan: Plan, run: Path) -> RlSettings:
+    """Outcome and step-level reward under random step limits."""
+    return RlSettings(
+        output=str(run / "rl"),
+        model=ModelSettings(path=str(run / "sft" / "model")),
+        run=str(run),
+        steps=plan.rl_updates,
+        prompts=plan.rl_prompts,
+        group=plan.rl_group,
+        min_steps=plan.limits[-1] // 3,
+        max_steps=plan.limits[-1],
+        max_reasoning_tokens=max_reasoning_tokens(plan),
+        max_answer_tokens=24,
+        rewards=RewardWeights(),
+        optimiser=OptimiserSettings(
+            learning_rate=3e-4,
+            batch_size=plan.rl_prompts * plan.rl_group,
+            schedule="constant",
+            warmup_share=0.1,
+            max_grad_norm=0.5,
+            save_every=10,
+        ),
+        seed=plan.seed,
+    )
+
+
+def max_reasoning_tokens(plan: Plan) -> int:
+    """Return a token limit that no trained model reaches within the step limit."""
+    return plan.limits[-1] * plan.step_tokens
+
+
+def _optimiser(rate: float, schedule: str, warmup: float) -> OptimiserSettings:
+    return OptimiserSettings.model_validate(
+        {
+            "learning_rate": rate,
+            "batch_size": 16,
+            "schedule": schedule,
+            "warmup_share": warmup,
+            "weight_decay": 0.1,
+            "beta2": 0.98,
+            "save_every": 200,
+        }
+    )

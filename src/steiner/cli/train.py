@@ -1,0 +1,114 @@
+"""`steiner train cpt|sft|rl`: one training stage from a TOML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from steiner.core import Settings
+    from steiner.train.stage import TrainingRecord
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help=(
+        "Train a causal language model in three stages.\n\n"
+        "Each stage reads one TOML file, goes on from its last whole checkpoint when run again, and leaves a model "
+        "that plain transformers loads under OUTPUT/model.\n\n"
+        "Example:  steiner train sft --config recipes/countdown/sft.toml"
+    ),
+)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="TOML file with the settings of the stage.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Discard a training of other settings in the same folder.")]
+SettingsT = TypeVar("SettingsT", bound="Settings")
+
+
+@app.command()
+def cpt(config: ConfigOption, force: ForceOption = False) -> None:
+    """Continual pre-training: plain text mixed with reasoning paths.
+
+    Example:  steiner train cpt --config recipes/countdown/cpt.toml
+    """
+    from steiner.cli.ui import RichProgress
+    from steiner.train.settings import CptSettings
+
+    settings = load_toml(CptSettings, config)
+    from steiner.train.supervised import train_cpt
+
+    _say(train_cpt(settings, progress=RichProgress(), force=force))
+
+
+@app.command()
+def sft(config: ConfigOption, force: ForceOption = False) -> None:
+    """Fine-tuning: chat prompts, loss on the completion only.
+
+    Example:  steiner train sft --config recipes/countdown/sft.toml
+    """
+    from steiner.cli.ui import RichProgress
+    from steiner.train.settings import SftSettings
+
+    settings = load_toml(SftSettings, config)
+    from steiner.train.supervised import train_sft
+
+    _say(train_sft(settings, progress=RichProgress(), force=force))
+
+
+@app.command()
+def rl(config: ConfigOption, force: ForceOption = False) -> None:
+    """RL (GRPO) with an advantage per token from outcome and step-level reward.
+
+    Example:  steiner train rl --config recipes/countdown/rl.toml
+    """
+    from steiner.cli.ui import RichProgress
+    from steiner.cli.common import is_right, reader_for
+    from steiner.train.settings import RlSettings
+
+    settings = load_toml(RlSettings, config)
+    from steiner.train.rl import train_rl
+
+    reader = reader_for(_task(settings.run))
+    _say(train_rl(settings, is_right, reader, progress=RichProgress(), force=force))
+
+
+def load_toml(cls: type[SettingsT], path: Path) -> SettingsT:
+    """Read settings from a TOML file.
+
+    Raises:
+        InputError: if the file is missing, is no TOML, or has unknown or wrong keys.
+    """
+    import tomllib
+
+    from steiner.core import InputError, parse_settings
+
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"The settings file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no TOML file: {error}.") from error
+    return parse_settings(cls, values, str(path))
+
+
+def _task(run: str) -> str:
+    """Return the task of a run's problems, by its first one."""
+    from steiner.core import Problem
+    from steiner.store import RunDir
+
+    with RunDir(run, read_only=True) as directory:
+        first = next(directory.journal.records("problems"), None)
+    return "" if first is None else Problem.model_validate_json(first.body).task
+
+
+def _say(record: TrainingRecord) -> None:
+    from steiner.cli.ui import out
+
+    model = Path(record.settings["output"]) / "model"
+    last = record.curve[-1].values if record.curve else {}
+    loss = f", last loss {last['loss']:.4f}" if "loss" in last else ""
+    out.print(
+        f"{record.stage}: {record.steps:,} steps, {record.tokens:,} tokens, {record.parameters:,} parameters, "
+        f"{record.seconds:,.0f} s{loss}\nmodel: {model}"
+    )

@@ -1,0 +1,124 @@
+"""A local model behind the interface that evaluation asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from steiner.core import InputError, Progress, StepBudget
+from steiner.decode.control import Mode
+from steiner.decode.generate import Completion, answer_now, generate
+from steiner.protocol import ControlIds, ControlToken, Message, Parsed, encode_prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class Thought(NamedTuple):
+    """What the model wrote for one question."""
+
+    completion_ids: tuple[int, ...]
+    """Token ids, end of text included."""
+    parsed: Parsed
+    reasoning_tokens: int
+    """Tokens from START to END, both included; all of them if END is missing."""
+
+
+class LocalEngine:
+    """Answers questions with a model in this process."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        mode: Mode = Mode.STRICT,
+        temperature: float = 0.0,
+        seed: int = 0,
+        system_prompt: str = "",
+        max_answer_tokens: int = 64,
+        batch_size: int = 64,
+    ) -> None:
+        """Wrap a model; `temperature` 0 takes the most likely token."""
+        self._model = model
+        self._tokenizer = tokenizer
+        self._ids = ControlIds.from_tokenizer(tokenizer)
+        self._mode = mode
+        self._temperature = temperature
+        self._seed = seed
+        self._system_prompt = system_prompt
+        self._max_answer_tokens = max_answer_tokens
+        self._batch_size = batch_size
+
+    @classmethod
+    def load(cls, path: Path | str, *, seed: int = 0, temperature: float = 0.0) -> LocalEngine:
+        """Load a model folder or hub id, safetensors only.
+
+        Raises:
+            InputError: if it cannot be loaded or lacks the control tokens.
+        """
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            model = AutoModelForCausalLM.from_pretrained(path, use_safetensors=True)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise InputError(f"The model {path} cannot be loaded: {reason}") from error
+        return cls(model.eval(), tokenizer, seed=seed, temperature=temperature)
+
+    def generate(
+        self, questions: Sequence[str], budget: StepBudget, progress: Progress | None = None
+    ) -> list[Thought]:
+        """Think within `budget` and answer, one completion per question."""
+        completions = generate(
+            self._model,
+            self._tokenizer,
+            self._prompts(questions),
+            budget,
+            mode=self._mode,
+            temperature=self._temperature,
+            seed=self._seed,
+            max_answer_tokens=self._max_answer_tokens,
+            batch_size=self._batch_size,
+            progress=progress,
+        )
+        return [self._thought(completion) for completion in completions]
+
+    def answer_after(
+        self, questions: Sequence[str], completions: Sequence[Sequence[int]], steps: int
+    ) -> list[Thought]:
+        """Answer from the first `steps` steps of each completion, as if it had been allowed no more.
+
+        With temperature 0 this is what `generate` gives with `max_steps=steps`, at the price of the answer.
+        """
+        completions = answer_now(
+            self._model,
+            self._tokenizer,
+            self._prompts(questions),
+            [self._first_steps(ids, steps) for ids in completions],
+            temperature=self._temperature,
+            seed=self._seed,
+            max_answer_tokens=self._max_answer_tokens,
+            batch_size=self._batch_size,
+        )
+        return [self._thought(completion) for completion in completions]
+
+    def _thought(self, completion: Completion) -> Thought:
+        ids, end = completion.completion_ids, self._ids[ControlToken.END]
+        tokens = ids.index(end) + 1 if end in ids else len(ids)
+        return Thought(ids, completion.parsed, tokens)
+
+    def _prompts(self, questions: Sequence[str]) -> list[list[int]]:
+        system = [Message(role="system", content=self._system_prompt)] if self._system_prompt else []
+        return [
+            encode_prompt(self._tokenizer, [*system, Message(role="user", content=question)])
+            for question in questions
+        ]
+
+    def _first_steps(self, ids: Sequence[int], steps: int) -> Sequence[int]:
+        """Return a completion up to its `steps`-th STEP_END."""
+        step_end = self._ids[ControlToken.STEP_END]
+        places = [place for place, token in enumerate(ids) if token == step_end]
+        return ids[: places[steps - 1] + 1] if len(places) >= steps else ids

@@ -1,0 +1,31 @@
+"""The three training stages on TRL: continual pre-training, fine-tuning, RL with step-level reward.
+
+Settings, rewards and advantages are light; the stages themselves import torch and are found in
+`steiner.train.cpt`, `steiner.train.sft` and `steiner.train.rl`.
+"""
+
+from steiner.train.advantages import outcome_advantages, process_advantages, token_advantages
+from steiner.train.rewards import GeneratedStep, RewardWeights, step_rewards
+from steiner.train.settings import (
+    Architecture,
+    CptSettings,
+    ModelSettings,
+    OptimiserSettings,
+    RlSettings,
+    SftSettings,
+)
+
+__all__ = [
+    "Architecture",
+    "CptSettings",
+    "GeneratedStep",
+    "ModelSettings",
+    "OptimiserSettings",
+    "RewardWeights",
+    "RlSettings",
+    "SftSettings",
+    "outcome_advantages",
+    "process_advantages",
+    "step_rewards",
+    "token_advantages",
+]

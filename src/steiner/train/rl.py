@@ -1,0 +1,216 @@
+"""RL with step-level reward: TRL's GRPO with an advantage per token."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from steiner.core import InputError, Problem, Progress, StepGraph
+from steiner.protocol import ControlIds, Message, encode_prompt
+from steiner.store import RunDir
+from steiner.store.stage import stage_digest
+from steiner.train.locate_steps import NodeIndex, StepReader
+from steiner.train.model import load_model, load_tokenizer
+from steiner.train.rollout import IsRight, RlProblem, Rollout, RolloutWriter, group_advantages
+from steiner.train.settings import RlSettings
+from steiner.train.stage import StageFolder, TrainingRecord, Watch, run_trainer, stage_inputs, trainer_arguments
+from trl import GRPOConfig, GRPOTrainer
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+
+class StepRewardTrainer(GRPOTrainer):
+    """GRPO whose advantages have shape (B, T): TRL takes them as they are.
+
+    Only the advantages are replaced. Sampling goes through TRL's `rollout_func`, the logged reward through a
+    reward function; loss, clipping and KL are TRL's.
+    """
+
+    def __init__(self, *, collector: _Collector, **arguments: Any) -> None:
+        """Take the arguments of `GRPOTrainer`; `collector` provides rollouts and advantages."""
+        self._collector = collector
+        super().__init__(rollout_func=collector.rollout, reward_funcs=[collector.right], **arguments)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        width = output["completion_ids"].shape[1]
+        output["advantages"] = self._collector.advantages(width).to(output["completion_ids"].device)
+        for name, value in self._collector.figures().items():
+            self._metrics["train"][name].append(value)
+        return output
+
+
+class _Collector:
+    """Stands between TRL's trainer and our rollouts, and keeps the last batch of them."""
+
+    def __init__(self, settings: RlSettings, writer: RolloutWriter, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._settings = settings
+        self._writer = writer
+        self._tokenizer = tokenizer
+        self._ids = ControlIds.from_tokenizer(tokenizer)
+        self._rollouts: list[Rollout] = []
+        self._indices: list[int] = []
+        self.tokens = 0
+
+    def rollout(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
+        """Write one completion per prompt; a prompt is the number of a problem."""
+        self._indices = [int(prompt) for prompt in prompts]
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        self._rollouts = self._writer.write(model, self._tokenizer, self._indices, trainer.state.global_step)
+        self.tokens += sum(len(r.completion.completion_ids) for r in self._rollouts)
+        return {
+            "prompt_ids": [list(r.completion.prompt_ids) for r in self._rollouts],
+            "completion_ids": [list(r.completion.completion_ids) for r in self._rollouts],
+            "logprobs": None,
+            # TRL keeps tokens out of the loss where this is 0, as it does with what tools return.
+            "env_mask": [r.chosen.astype(int).tolist() for r in self._rollouts],
+        }
+
+    def right(self, prompts: Sequence[str], completions: Sequence[Any], **_: Any) -> list[float]:
+        """Reward 1 for a right answer, 0 otherwise."""
+        return [float(rollout.right) for rollout in self._rollouts]
+
+    def advantages(self, width: int) -> torch.Tensor:
+        """Return the advantages of the last batch, shape (B, `width`), zero where a completion has ended."""
+        padded = torch.zeros(len(self._rollouts), width)
+        row = 0
+        for _, group in groupby(range(len(self._rollouts)), key=lambda i: self._indices[i]):
+            members = [self._rollouts[i] for i in group]
+            for advantages_T in group_advantages(members, self._settings, self._ids):
+                padded[row, : len(advantages_T)] = torch.from_numpy(advantages_T)
+                row += 1
+        return padded
+
+    def figures(self) -> dict[str, float]:
+        """Return means over the last batch, for the log."""
+        steps = [step for rollout in self._rollouts for step in rollout.steps]
+        rewards = [reward for rollout in self._rollouts for reward in rollout.step_rewards]
+        figures = {
+            "search/steps": float(np.mean([len(r.completion.parsed.steps) for r in self._rollouts])),
+            "search/right": float(np.mean([r.right for r in self._rollouts])),
+        }
+        if steps:
+            figures |= {
+                "search/step_reward": float(np.mean(rewards)),
+                "search/repeated": float(np.mean([step.repeated for step in steps])),
+                "search/sound": float(np.mean([step.sound for step in steps])),
+                "search/new": float(np.mean([step.facts is None for step in steps])),
+            }
+        return figures
+
+
+def train_rl(
+    settings: RlSettings,
+    is_right: IsRight,
+    reader: StepReader | None,
+    *,
+    progress: Progress | None = None,
+    force: bool = False,
+) -> TrainingRecord:
+    """Train with GRPO on the problems of a run.
+
+    Args:
+        settings: everything that decides the outcome.
+        is_right: grades an answer.
+        reader: reads steps into the exact states of the run's task; None if it has none.
+        progress: is told how far the work is.
+        force: discard an earlier training of other settings in the same folder.
+
+    Raises:
+        InputError, ResumeError: see `steiner.core.errors`; the message says what to do.
+    """
+    if settings.step_weight > 0 and reader is None:
+        raise InputError(
+            "A step-level reward needs a task with exact states, and the task of this run has none that steps "
+            "can be read into: set step_weight = 0 to train on the outcome alone."
+        )
+    with RunDir(settings.run, read_only=True) as run:
+        inputs = stage_inputs(settings, graphs=stage_digest(run, "graphs"))
+        with StageFolder("rl", settings, inputs, force=force) as folder:
+            if folder.is_complete:
+                return folder.record()
+            tokenizer = load_tokenizer(settings.model)
+            problems = _problems(run, settings, tokenizer, reader)
+            return _fit(folder, settings, problems, tokenizer, is_right, reader, progress)
+
+
+def _fit(
+    folder: StageFolder,
+    settings: RlSettings,
+    problems: list[RlProblem],
+    tokenizer: PreTrainedTokenizerBase,
+    is_right: IsRight,
+    reader: StepReader | None,
+    progress: Progress | None,
+) -> TrainingRecord:
+    model = load_model(settings.model, tokenizer, settings.seed)
+    writer = RolloutWriter(settings, problems, is_right, reader)
+    collector = _Collector(settings, writer, tokenizer)
+    watch = Watch("rl", progress)
+    batch = settings.prompts * settings.group
+    arguments = trainer_arguments(settings, settings.optimiser, settings.steps)
+    accumulation = max(1, batch // settings.optimiser.batch_size)
+    if accumulation * settings.optimiser.batch_size != batch:
+        raise InputError(
+            f"prompts × group = {batch} completions per update must be a multiple of the optimiser's batch_size "
+            f"{settings.optimiser.batch_size}."
+        )
+    trainer = StepRewardTrainer(
+        collector=collector,
+        model=model,
+        args=GRPOConfig(
+            **{**arguments, "gradient_accumulation_steps": accumulation},
+            num_generations=settings.group,
+            steps_per_generation=accumulation,
+            num_iterations=settings.iterations,
+            temperature=settings.temperature,
+            beta=settings.beta,
+            epsilon=settings.epsilon,
+            loss_type=settings.loss,
+            max_completion_length=settings.max_reasoning_tokens or 4096,
+            remove_unused_columns=False,
+            shuffle_dataset=False,
+        ),
+        train_dataset=_prompts(settings, len(problems)),
+        processing_class=tokenizer,
+        callbacks=[watch],
+    )
+    return run_trainer(folder, trainer, watch, tokenizer, tokens=lambda: collector.tokens)
+
+
+def _problems(
+    run: RunDir, settings: RlSettings, tokenizer: PreTrainedTokenizerBase, reader: StepReader | None
+) -> list[RlProblem]:
+    """Read the problems that one training needs, each with its graph if steps are rewarded."""
+    wanted = settings.steps * settings.prompts
+    records = [r for r in run.journal.records("graphs") if r.body != b"null"]
+    random.Random(f"{settings.seed}:rl-problems").shuffle(records)
+    chosen = []
+    for record in records[:wanted]:
+        body = run.journal.get("problems", record.key)
+        assert body is not None  # a graph is made from its problem
+        problem = Problem.model_validate_json(body.body)
+        nodes = None
+        if reader is not None and settings.step_weight > 0:
+            graph = StepGraph.model_validate_json(record.body)
+            nodes = NodeIndex(graph, reader.start_state(problem))
+        prompt = encode_prompt(tokenizer, [Message(role="user", content=problem.question)])
+        chosen.append(RlProblem(problem, tuple(prompt), nodes))
+    if not chosen:
+        raise InputError(f"{run.path} has no problem with a step graph: run `steiner graph` first.")
+    return chosen
+
+
+def _prompts(settings: RlSettings, problems: int) -> Dataset:
+    """Return one row per prompt of the whole training: the number of a problem, as text."""
+    import datasets
+
+    numbers = [str(i % problems) for i in range(settings.steps * settings.prompts)]
+    return datasets.Dataset.from_dict({"prompt": numbers})

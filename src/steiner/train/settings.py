@@ -1,0 +1,151 @@
+"""What decides the outcome of a training stage. Each class is one TOML file; see `recipes/`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from steiner.core import Settings
+from steiner.train.rewards import RewardWeights
+
+Precision = Literal["auto", "bf16", "fp32"]
+"""`auto` is bf16 where the hardware has it: on this class of model it is faster on CPUs too."""
+
+
+class Architecture(Settings):
+    """A Qwen2 model trained from scratch. The vocabulary follows from the tokenizer."""
+
+    hidden_size: int = Field(default=128, ge=8)
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1)
+    kv_heads: int = Field(default=4, ge=1)
+    intermediate_size: int = Field(default=384, ge=8)
+    context: int = Field(default=2048, ge=64)
+    """Longest sequence in tokens."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Architecture:
+        if self.hidden_size % self.heads or self.heads % self.kv_heads:
+            raise ValueError("hidden_size must be a multiple of heads, and heads of kv_heads")
+        return self
+
+
+class ModelSettings(Settings):
+    """Where the model comes from: an existing one by `path`, or a new one by `architecture`."""
+
+    path: str | None = None
+    """Folder or hub id of a causal language model."""
+    architecture: Architecture | None = None
+    tokenizer: str | None = None
+    """Folder or hub id; by default the model's own. A new model needs it."""
+    trust_remote_code: bool = False
+    """Run Python code that the model's folder brings. Leave it off unless you wrote that code."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelSettings:
+        if (self.path is None) == (self.architecture is None):
+            raise ValueError("give either path (an existing model) or architecture (a new one)")
+        if self.architecture is not None and self.tokenizer is None:
+            raise ValueError("a new model needs a tokenizer")
+        return self
+
+
+class OptimiserSettings(Settings):
+    """AdamW and its schedule; names and meanings as in transformers."""
+
+    learning_rate: float = Field(default=2e-5, gt=0)
+    batch_size: int = Field(default=16, ge=1)
+    """Sequences per device and step."""
+    gradient_accumulation: int = Field(default=1, ge=1)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_share: float = Field(default=0.03, ge=0, lt=1)
+    """Share of all steps in which the learning rate rises."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    beta2: float = Field(default=0.999, gt=0, lt=1)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    precision: Precision = "auto"
+    gradient_checkpointing: bool = False
+    save_every: int = Field(default=200, ge=1)
+    """Steps between checkpoints; a killed stage goes on from the last whole one."""
+
+
+class StageSettings(Settings):
+    """What all stages need."""
+
+    output: str
+    """Folder of the stage: its checkpoints, and the finished model under `model/`."""
+    model: ModelSettings
+    optimiser: OptimiserSettings = OptimiserSettings()
+    seed: int = 0
+    report_to: str = "none"
+    """Logger of transformers, for example `trackio` or `wandb`."""
+
+
+class CptSettings(StageSettings):
+    """Continual pre-training: plain text mixed with reasoning paths, loss on every token."""
+
+    dataset: str
+    """Folder that `steiner dataset` wrote."""
+    text: tuple[str, ...] = ()
+    """Plain-text files. Lines are kept; a blank line or the end of a file ends a document."""
+    text_share: float = Field(default=0.5, ge=0, lt=1)
+    """Share of the tokens that are plain text; needs `text` unless it is 0."""
+    tokens: int = Field(ge=1)
+    """Tokens in all. The data is repeated if it holds fewer."""
+    context: int = Field(default=4096, ge=32)
+    """Longest sequence in tokens."""
+    text_block: int = Field(default=512, ge=32)
+    """Documents are joined, with end-of-text tokens between them, to blocks of so many tokens."""
+
+    @model_validator(mode="after")
+    def _check(self) -> CptSettings:
+        if self.text_share > 0 and not self.text:
+            raise ValueError("text_share is above 0, so 'text' must name at least one file (or set text_share = 0)")
+        return self
+
+
+class SftSettings(StageSettings):
+    """Fine-tuning: chat prompts, loss on the completion only."""
+
+    dataset: str
+    tokens: int | None = Field(default=None, ge=1)
+    """Tokens in all, prompt included; instead of `epochs`."""
+    epochs: float = Field(default=1.0, gt=0)
+    context: int = Field(default=8192, ge=32)
+
+
+class RlSettings(StageSettings):
+    """GRPO with an advantage per token: outcome of the whole completion plus reward of each step."""
+
+    run: str
+    """Run directory whose problems and step graphs are trained on."""
+    steps: int = Field(ge=1)
+    """Updates. Each draws `prompts` problems and writes `group` completions for each."""
+    prompts: int = Field(default=8, ge=1)
+    group: int = Field(default=8, ge=2)
+    min_steps: int = Field(default=1, ge=1)
+    """Smallest step limit that a prompt may get."""
+    max_steps: int = Field(default=16, ge=1)
+    """Largest one. Each prompt draws its limit between the two, so that all budgets are practised."""
+    max_reasoning_tokens: int | None = Field(default=None, ge=16)
+    max_answer_tokens: int = Field(default=64, ge=1)
+    temperature: float = Field(default=1.0, gt=0, le=2)
+    iterations: int = Field(default=1, ge=1)
+    """Updates per batch of completions."""
+    beta: float = Field(default=0.0, ge=0)
+    """Weight of the KL term to the model that RL starts from."""
+    epsilon: float = Field(default=0.2, gt=0)
+    """Clipping range of the importance ratio."""
+    loss: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
+    outcome_weight: float = Field(default=1.0, ge=0)
+    step_weight: float = Field(default=0.5, ge=0)
+    rewards: RewardWeights = RewardWeights()
+
+    @model_validator(mode="after")
+    def _check(self) -> RlSettings:
+        if self.min_steps > self.max_steps:
+            raise ValueError(f"min_steps {self.min_steps} is more than max_steps {self.max_steps}")
+        if not self.outcome_weight and not self.step_weight:
+            raise ValueError("outcome_weight and step_weight are both 0: there is nothing to learn")
+        return self

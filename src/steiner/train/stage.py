@@ -1,0 +1,251 @@
+"""What the three stages share: a folder that resumes, checkpoints that are whole, a model that loads anywhere."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from steiner.core import InputError, NoProgress, Progress, Record
+from steiner.store import RunDir, Stage, atomic_write, disk_errors
+from steiner.train.model import model_digest, use_bf16
+from steiner.train.settings import OptimiserSettings, StageSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, Trainer
+    from transformers.trainer_callback import TrainerControl, TrainerState
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+from transformers import TrainerCallback, TrainingArguments, set_seed  # noqa: E402
+
+WHOLE = "WHOLE"
+"""File that marks a checkpoint as completely written."""
+
+
+class CurvePoint(Record):
+    """One logged point of a training run."""
+
+    step: int
+    values: dict[str, float]
+
+
+class TrainingRecord(Record):
+    """What a stage leaves beside its model, as `training.json`."""
+
+    stage: str
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    parameters: int
+    tokens: int
+    """Tokens trained on, padding excluded; 0 where the stage writes its own (RL)."""
+    steps: int
+    seconds: float
+    """Wall time of the last call that trained; a resumed stage counts from its checkpoint."""
+    cpu_seconds: float
+    curve: tuple[CurvePoint, ...] = Field(default=())
+
+
+class StageFolder:
+    """The output folder of a stage: locked while it trains, refused if it holds another training."""
+
+    def __init__(self, name: str, settings: StageSettings, inputs: dict[str, str], *, force: bool) -> None:
+        """Open the folder.
+
+        Raises:
+            ResumeError: if it holds the training of other settings or inputs; `force` discards that.
+            BusyError: if another process trains there.
+        """
+        self.name = name
+        self.path = Path(settings.output)
+        self._settings = settings
+        self._inputs = inputs
+        self._run = RunDir(self.path)
+        try:
+            known = self._run.journal.stage(name)
+            self._stage = Stage(self._run, name, settings, inputs, force=force)
+            if force and known is not None and not self._stage.is_complete:
+                self._discard()
+        except BaseException:
+            self._run.close()
+            raise
+
+    @property
+    def model_path(self) -> Path:
+        """Where the finished model goes."""
+        return self.path / "model"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the model is finished."""
+        return self._stage.is_complete and self.model_path.is_dir()
+
+    def record(self) -> TrainingRecord:
+        """Return the record of the finished training."""
+        return TrainingRecord.model_validate_json((self.path / "training.json").read_bytes())
+
+    def last_checkpoint(self) -> str | None:
+        """Return the newest whole checkpoint and remove what a killed process left half written."""
+        whole = []
+        for folder in self.path.glob("checkpoint-*"):
+            if (folder / WHOLE).exists():
+                whole.append(folder)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+        newest = max(whole, key=lambda folder: int(folder.name.rsplit("-", 1)[1]), default=None)
+        return None if newest is None else str(newest)
+
+    def finish(self, trainer: Trainer, tokenizer: PreTrainedTokenizerBase, record: TrainingRecord) -> None:
+        """Save the model so that plain transformers loads it, then drop the checkpoints."""
+        temporary = self.path / ".model.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        with disk_errors("The model", self.model_path):
+            model = trainer.accelerator.unwrap_model(trainer.model)
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+            shutil.rmtree(self.model_path, ignore_errors=True)
+            temporary.replace(self.model_path)
+        with atomic_write(self.path / "training.json") as file:
+            file.write(record.model_dump_json(indent=1).encode())
+        self._stage.finish({"steps": record.steps})
+        for folder in self.path.glob("checkpoint-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _discard(self) -> None:
+        for folder in [*self.path.glob("checkpoint-*"), self.model_path]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def __enter__(self) -> StageFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._run.close()
+
+
+class Watch(TrainerCallback):
+    """Follows a trainer: progress, the curve, whole checkpoints, and a stop when the loss is no number."""
+
+    def __init__(self, title: str, progress: Progress | None) -> None:
+        """Report to `progress` under `title`."""
+        self.curve: list[CurvePoint] = []
+        self._title = title
+        self._progress = progress or NoProgress()
+        self._note = ""
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Take over the curve of a resumed run and show where it goes on."""
+        self.curve = [p for p in (_point(entry) for entry in state.log_history) if p is not None]
+        self._progress.start(self._title, state.max_steps)
+        self._progress.update(state.global_step)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Show progress."""
+        self._progress.update(state.global_step, self._note)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
+    ) -> None:
+        """Keep the point; a loss that is no number ends the training.
+
+        Raises:
+            InputError: names the step and what to change. Checkpoints stay.
+        """
+        point = _point(logs | {"step": state.global_step})
+        if point is None:
+            return
+        bad = [k for k in ("loss", "grad_norm") if not math.isfinite(point.values.get(k, 0.0))]
+        if bad:
+            raise InputError(
+                f"{self._title}: the {bad[0]} is {point.values[bad[0]]} at step {state.global_step}. The last "
+                f"checkpoint in {args.output_dir} is kept; lower the learning rate or use precision = \"fp32\"."
+            )
+        self.curve.append(point)
+        shown = [f"{key} {point.values[key]:.3f}" for key in ("loss", "reward") if key in point.values]
+        self._note = ", ".join(shown)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Mark the checkpoint as whole: it is called after everything has been written."""
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        if folder.is_dir():
+            (folder / WHOLE).touch()
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Close the progress display."""
+        self._progress.finish(self._note)
+
+
+def trainer_arguments(settings: StageSettings, optimiser: OptimiserSettings, steps: int) -> dict[str, Any]:
+    """Return the arguments that all of TRL's trainers share."""
+    return {
+        "output_dir": settings.output,
+        "max_steps": steps,
+        "per_device_train_batch_size": optimiser.batch_size,
+        "gradient_accumulation_steps": optimiser.gradient_accumulation,
+        "learning_rate": optimiser.learning_rate,
+        "lr_scheduler_type": optimiser.schedule,
+        "warmup_steps": round(optimiser.warmup_share * steps),
+        "weight_decay": optimiser.weight_decay,
+        "adam_beta2": optimiser.beta2,
+        "max_grad_norm": optimiser.max_grad_norm,
+        "bf16": use_bf16(optimiser.precision),
+        "gradient_checkpointing": optimiser.gradient_checkpointing,
+        "save_strategy": "steps",
+        "save_steps": optimiser.save_every,
+        "save_total_limit": 2,
+        "logging_steps": max(1, steps // 100),
+        "logging_nan_inf_filter": False,
+        "report_to": settings.report_to,
+        "disable_tqdm": True,
+        "seed": settings.seed,
+        "data_seed": settings.seed,
+    }
+
+
+def run_trainer(
+    folder: StageFolder,
+    trainer: Trainer,
+    watch: Watch,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    tokens: Callable[[], int],
+) -> TrainingRecord:
+    """Train from the last whole checkpoint to the end, save the model and return the record."""
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    set_seed(folder._settings.seed)
+    wall, cpu = time.monotonic(), time.process_time()
+    with disk_errors("The checkpoint in", folder.path):
+        trainer.train(resume_from_checkpoint=folder.last_checkpoint())
+    record = TrainingRecord(
+        stage=folder.name,
+        settings=folder._settings.model_dump(mode="json"),
+        inputs=folder._inputs,
+        parameters=sum(p.numel() for p in trainer.model.parameters()),
+        tokens=tokens(),
+        steps=trainer.state.global_step,
+        seconds=time.monotonic() - wall,
+        cpu_seconds=time.process_time() - cpu,
+        curve=tuple(watch.curve),
+    )
+    folder.finish(trainer, tokenizer, record)
+    return record
+
+
+def stage_inputs(settings: StageSettings, **more: str) -> dict[str, str]:
+    """Return the digests of what a stage starts from."""
+    inputs = dict(more)
+    if settings.model.path is not None:
+        inputs["model"] = model_digest(settings.model.path)
+    return inputs
+
+
+def _point(entry: dict[str, Any]) -> CurvePoint | None:
+    values = {k: float(v) for k, v in entry.items() if k not in ("step", "epoch") and isinstance(v, int | float)}
+    return CurvePoint(step=int(entry["step"]), values=values) if "loss" in values else None
