@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 DEFAULT_NEW_TOKENS = 8192
 """Limit of a completion where neither the caller, the budget nor the model sets one."""
+
+GREEDY_BELOW = 1e-5
+"""A lower temperature counts as 0: scores divided by it would overflow."""
 
 
 class Completion(NamedTuple):
@@ -56,12 +60,18 @@ class _Sampler:
     seed: int | None
     batch_size: int
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf:
+            raise InputError(f"temperature is {self.temperature}; it must be 0 (most likely token) or more")
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"top_p is {self.top_p}; it must be more than 0 and at most 1")
+
     def config(self, ids: ControlIds, new_tokens: int) -> GenerationConfig:
         """Return the generation config. Defaults that a model folder may set otherwise are set here."""
-        sampling = {"temperature": self.temperature, "top_p": self.top_p} if self.temperature > 0 else {}
+        draws = self.temperature >= GREEDY_BELOW
+        sampling = {"temperature": self.temperature, "top_p": self.top_p, "top_k": 0} if draws else {}
         return GenerationConfig(
-            do_sample=self.temperature > 0,
-            top_k=0 if self.temperature > 0 else None,
+            do_sample=draws,
             repetition_penalty=1.0,
             num_beams=1,
             max_new_tokens=new_tokens,
@@ -115,6 +125,7 @@ def generate(
         InputError: for a tokenizer without control tokens, a model with too few rows, limits that contradict
             each other, or a prompt that leaves no room.
     """
+    sampler = _Sampler(temperature, top_p, seed, batch_size)
     ids = _control_ids(model, tokenizer)
     rows = [budgets] * len(prompts) if isinstance(budgets, StepBudget) else list(budgets)
     if len(rows) != len(prompts):
@@ -127,7 +138,6 @@ def generate(
         _request(control, tuple(prompt), budget, context, max_new_tokens)
         for prompt, budget in zip(prompts, rows, strict=True)
     ]
-    sampler = _Sampler(temperature, top_p, seed, batch_size)
     written = _write(model, control, requests, sampler, progress or NoProgress())
     if mode is not Mode.STRICT:
         written = [_cut(ids, w, r.budget, max_answer_tokens) for w, r in zip(written, requests, strict=True)]
