@@ -17,7 +17,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from steiner.core import Problem, Settings, Trace, digest
 from steiner.graph.embed import Embedder, HashingEmbedder, SentenceEmbedder
-from steiner.graph.text_facts import contradicts, read_facts, telling_words
+from steiner.graph.text_facts import contradicts, read_facts, same_result, telling_words
 
 Labels = tuple[tuple[str, ...], ...]
 """Label of each step, parallel to traces and their steps. Equal labels are the same node."""
@@ -28,6 +28,8 @@ class ClusterSettings(Settings):
 
     similarity: float = Field(default=0.6, gt=0, le=1)
     """Least cosine similarity between any two steps of a cluster."""
+    same_result: float = Field(default=0.3, gt=0, le=1)
+    """Least similarity where two steps come to the same number that is not in the question."""
     vetoes: bool = True
     """Whether different numbers, polarity, options or names keep steps apart."""
     embedder: str = ""
@@ -58,7 +60,7 @@ def cluster_steps(problem: Problem, traces: Sequence[Trace], settings: ClusterSe
         key=lambda place: (traces[place[0]].steps[place[1]].step.thought, traces[place[0]].id, place[1]),
     )
     texts = [traces[t].steps[s].step.thought for t, s in places]
-    allowed = _allowed(texts, problem.choices, settings)
+    allowed = _allowed(texts, problem, settings)
     names = _name_clusters(texts, _agglomerate(allowed, _precedence(traces, places)))
     labels = [[f"state:{item.state}" for item in trace.steps] for trace in traces]
     for (t, s), name in zip(places, names, strict=True):
@@ -102,7 +104,7 @@ def _agglomerate(allowed: NDArray[np.float32], before: NDArray[np.bool_]) -> NDA
     return owner
 
 
-def _allowed(texts: Sequence[str], choices: Sequence[str], settings: ClusterSettings) -> NDArray[np.float32]:
+def _allowed(texts: Sequence[str], problem: Problem, settings: ClusterSettings) -> NDArray[np.float32]:
     """Matrix (steps, steps): the similarity of each pair that may be merged, 0 for all others."""
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)
@@ -114,10 +116,15 @@ def _allowed(texts: Sequence[str], choices: Sequence[str], settings: ClusterSett
     allowed: NDArray[np.float32] = np.where(similarity >= settings.similarity, similarity, 0)
     if settings.vetoes:
         facts = [read_facts(text) for text in texts]
-        telling = telling_words(choices)
-        for i, j in zip(*np.nonzero(np.triu((allowed > 0) & ~same, k=1)), strict=True):
-            if contradicts(facts[i], facts[j], telling):
-                allowed[i, j] = allowed[j, i] = 0
+        known = read_facts(problem.question).numbers
+        telling = telling_words(problem.choices)
+        least = min(settings.similarity, settings.same_result)
+        for i, j in zip(*np.nonzero(np.triu((similarity >= least) & ~same, k=1)), strict=True):
+            alike = allowed[i, j] > 0 or (
+                similarity[i, j] >= settings.same_result and same_result(facts[i], facts[j], known)
+            )
+            merge = alike and not contradicts(facts[i], facts[j], telling)
+            allowed[i, j] = allowed[j, i] = similarity[i, j] if merge else 0
     return allowed
 
 

@@ -122,6 +122,17 @@ def contradicts(a: Facts, b: Facts, telling: frozenset[str] = frozenset()) -> bo
     )
 
 
+def same_result(a: Facts, b: Facts, known: frozenset[str]) -> bool:
+    """Whether two steps compute the same new number from the same numbers, whatever words they use.
+
+    Args:
+        a: facts of one step.
+        b: facts of the other.
+        known: numbers of the question; to come to one of them proves nothing.
+    """
+    return bool(a.result) and a.result == b.result and a.result not in known and len(a.result) > 1
+
+
 def telling_words(options: Iterable[str]) -> frozenset[str]:
     """Return the words that some of the options hold and others do not."""
     sets = [frozenset(_WORD.findall(option.lower())) for option in options]

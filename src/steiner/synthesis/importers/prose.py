@@ -64,7 +64,7 @@ _MARK = re.compile(
     re.IGNORECASE,
 )
 _ITEM = re.compile(
-    r"^\s*(?:#{1,6}\s|[-*•–]\s|\*\*|(?:Step\s+)?\(?\d{1,2}[.):]\s|Step\s+\d|\(?[A-J][.):]\s|"
+    r"^\s*(?:#{1,6}\s|[-*•–]\s|\*\*|(?:Step\s+)?\(?\d{1,2}[.):]\s|Step\s+\d|\(?[A-J][.):]\s|[a-h]\)\s|"
     r"\(?(?:i{1,3}|iv|v)[.)]\s|Option\s+\(?[A-J]\b)",
     re.IGNORECASE,
 )
@@ -103,7 +103,7 @@ def split_prose(text: str, settings: ProseSettings) -> list[Passage]:
             passages.extend(_grouped(heading, sentences, settings))
     if carried and not (passages and _ANNOUNCES.search(carried[0])):
         passages.append(Passage("", carried))
-    return _limited(_without_loops(passages), settings)
+    return _limited(_without_loops(_joined(passages, settings)), settings)
 
 
 def _blocks(text: str) -> list[str]:
@@ -162,11 +162,32 @@ def _grouped(heading: str, sentences: tuple[str, ...], settings: ProseSettings) 
             group
             and length + len(sentence) <= settings.max_chars
             and (unfinished or leftover or _REFERS_BACK.match(sentence))
+            and not (_ITEM.match(sentence) and not group[-1].endswith(":"))
         ):
             group.append(sentence)
         else:
             groups.append([sentence])
     return [Passage(heading if index == 0 else "", tuple(group)) for index, group in enumerate(groups)]
+
+
+def _joined(passages: list[Passage], settings: ProseSettings) -> list[Passage]:
+    """Join list items that cannot stand alone, such as the symbols after «where:»."""
+    joined: list[Passage] = []
+    for passage in passages:
+        before = joined[-1] if joined else None
+        if (
+            before is not None
+            and not passage.heading
+            and len(before.text) + len(passage.text) <= settings.max_chars
+            and (
+                before.text.endswith((":", ","))
+                or (len(passage.text) < settings.min_chars and _REFERS_BACK.match(passage.text))
+            )
+        ):
+            joined[-1] = before._replace(sentences=before.sentences + passage.sentences)
+        else:
+            joined.append(passage)
+    return joined
 
 
 def _without_loops(passages: list[Passage]) -> list[Passage]:

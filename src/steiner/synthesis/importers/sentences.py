@@ -23,6 +23,8 @@ _ABBREVIATIONS = frozenset(
     """.split()  # noqa: SIM905
 )
 _STOP = re.compile(r"[.!?。！？]+[\"'”’)\]*]*(?=\s+|$)")
+_MAX_ASIDE = 300
+"""Characters after which an open bracket counts as forgotten."""
 _MASK = "\ue000"
 
 
@@ -32,6 +34,9 @@ def split_sentences(text: str) -> list[str]:
     sentences: list[str] = []
     begin = 0
     for match in _STOP.finditer(masked):
+        inside = masked.count("(", begin, match.start()) > masked.count(")", begin, match.end())
+        if inside and 0 <= masked.find(")", match.end()) - match.end() < _MAX_ASIDE:
+            continue
         if _ends_sentence(masked, match.start(), match.end()):
             sentences.append(text[begin : match.end()].strip())
             begin = match.end()

@@ -15,13 +15,13 @@ from steiner.synthesis.importers.sentences import FORMULA
 _MAX_NAME_WORDS = 8
 _MAX_SUMMARY = 240
 _LEAD = re.compile(
-    r"^(?:(?:so|therefore|thus|hence|then|now|next|first(?:ly)?|second(?:ly)?|third(?:ly)?|finally|also|and|"
-    r"but|however|moreover|furthermore|additionally|in addition|again|similarly|consequently|as a result|"
-    r"in this case|in conclusion|given this|overall|on the other hand|in other words|in fact|specifically|"
-    r"note that|notice that|recall that|we also (?:know|have) that|it follows that|"
+    r"^(?:(?:(?:so|therefore|thus|hence|then|now|and|but|however|moreover|furthermore|note that|notice that|"
+    r"recall that|we also (?:know|have) that|it follows that|it is (?:known|given|clear) that|"
     r"(?:we|i) (?:know|see|can see|have|note|recall|get|find|conclude|can conclude|observe) that|"
-    r"this (?:means|implies|shows|tells us|suggests) that|it is (?:known|given|clear) that|"
-    r"according to (?:the )?\w+)\b[,:]?\s+)+",
+    r"this (?:means|implies|shows|tells us|suggests) that)\b[,:]?|"
+    r"(?:first(?:ly)?|second(?:ly)?|third(?:ly)?|next|finally|also|again|overall|specifically|similarly|additionally|"
+    r"in addition|consequently|as a result|in this case|in conclusion|given this(?: information)?|"
+    r"on the other hand|in other words|in fact),)\s+)+",
     re.IGNORECASE,
 )
 _PURPOSE = re.compile(
@@ -96,7 +96,8 @@ def _closed(words: list[str]) -> list[str]:
         text = FORMULA.sub("x", " ".join(words[:length]))
         if "\\" not in text and all(text.count(a) == text.count(b) for a, b in ("()", "[]", "{}")):
             return words[:length]
-    return [word for word in words if not re.search(r"[$\\()\[\]{}]", word)] or words
+    plain = [word for word in words if re.fullmatch(r"[^\W_]+(?:['’-]\w+)?[,.]?", word)]
+    return plain if len(plain) > 1 else ["A", "calculation"]
 
 
 def step_summary(passage: Passage) -> str:
