@@ -342,6 +342,18 @@ def test_a_hub_dataset_that_cannot_be_reached_says_what_to_do(monkeypatch: pytes
         list(load_hub(HubSettings(**hub_settings("openai/gsm8k", {})), BadRows(skip=False)))
 
 
+def test_the_hub_configuration_tells_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_dataset(*_: object, **__: object) -> list[dict[str, object]]:
+        return [{"question": "Wie viele?", "answer": None, "answer_number": 1234}]
+
+    monkeypatch.setattr("steiner.problems.files.importlib.util.find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    settings = HubSettings(**hub_settings("juletxara/mgsm", {"config": "de"}))
+    (problem,) = load_hub(settings, BadRows(skip=False))
+    assert (problem.language, problem.answer) == ("de", "1234")
+    assert grade(problem, "1.234").right
+
+
 def test_known_hub_datasets_need_nothing_but_their_id() -> None:
     assert hub_settings("openai/gsm8k", {"split": "test"}) == {
         "preset": "gsm8k", "config": "main", "split": "test", "id": "openai/gsm8k",

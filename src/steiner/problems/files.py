@@ -131,7 +131,7 @@ def load_hub(settings: HubSettings, bad: BadRows) -> Iterator[Problem]:
     """
     preset = settings.chosen_preset()
     source = f"{settings.id}:{settings.split}"
-    yield from _problems(_hub_rows(settings), settings, preset, source, bad)
+    yield from _problems(_hub_rows(settings), settings, preset, source, bad, settings.config or "")
 
 
 def file_digests(paths: Iterable[Path]) -> dict[str, str]:
@@ -180,7 +180,8 @@ def _fitting(row: Row, settings: TableSettings, preset: Preset) -> Layout:
     Raises:
         InputError: if there is none, about the first.
     """
-    layouts = [settings.adapt(layout) for layout in preset.layouts()]
+    from_hub = isinstance(settings, HubSettings)
+    layouts = [settings.adapt(layout) for layout in preset.layouts(from_hub=from_hub)]
     for layout in layouts:
         if all(column in row.values for column in layout.columns().values()):
             return layout

@@ -49,7 +49,7 @@ class Layout(Record):
     language: str = "en"
     language_column: str = ""
     language_in_name: str = ""
-    """Regular expression whose group 1 is the language in the name of the file."""
+    """Regular expression whose group 1 is the language, in the name of the file or hub configuration."""
     category: str = ""
     """Column with a subject or the like, kept in the problem's facts."""
     header: tuple[str, ...] = ()

@@ -31,9 +31,10 @@ class Preset(Record):
     skip_bad: bool = False
     """Rows without a usable answer are known to occur: leave them out and count them."""
 
-    def layouts(self) -> list[Layout]:
-        """Return the layouts that a table may have, that of the published files first."""
-        return [self.layout, *([self.hub.layout] if self.hub and self.hub.layout else [])]
+    def layouts(self, *, from_hub: bool = False) -> list[Layout]:
+        """Return the layouts that a table may have, the likelier first: that of the files, or of the hub."""
+        layouts = [self.layout, *([self.hub.layout] if self.hub and self.hub.layout else [])]
+        return layouts[::-1] if from_hub else layouts
 
 
 _MATH = Layout(question="problem", grading=Grading.MATH, category="type")
@@ -112,7 +113,7 @@ PRESETS: dict[str, Preset] = {
             id="juletxara/mgsm",
             config="en",
             split="test",
-            layout=Layout(answer="answer_number", grading=Grading.NUMERIC),
+            layout=Layout(answer="answer_number", grading=Grading.NUMERIC, language_in_name="^([a-z]{2})$"),
         ),
     ),
     "game24": Preset(
