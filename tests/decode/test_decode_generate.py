@@ -100,11 +100,7 @@ def test_off_mode_is_the_model_alone(model, tokenizer, prompts):
     )
     inputs = torch.tensor([prompts[0]])
     own = model.generate(inputs, attention_mask=torch.ones_like(inputs), do_sample=False, max_new_tokens=35)
-    assert (
-        completion.completion_ids
-        == tuple(own[0, len(prompts[0]) :].tolist())[: len(completion.completion_ids)]
-    )
-    assert 0 < len(completion.completion_ids) <= 40
+    assert completion.completion_ids == tuple(own[0, len(prompts[0]) :].tolist())
 
 
 def test_answer_now_keeps_the_prefix_closes_it_and_answers(model, tokenizer, ids, prompts):
