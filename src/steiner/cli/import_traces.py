@@ -10,12 +10,17 @@ import typer
 if TYPE_CHECKING:
     from steiner.synthesis.importers import ImportReport
 
-app = typer.Typer(pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(add_completion=False)
+
+EXAMPLES = """\b
+Examples:
+  steiner import --format mmlu-pro traces/*.zip --run runs/mmlu-pro
+  steiner import --format mmlu-pro traces/*.zip --run runs/small --limit 300
+  steiner import --format native others.jsonl --run runs/others
+"""
 
 
-@app.command(
-    epilog="Next: `steiner graph --run DIR`, `steiner sample --run DIR`, `steiner dataset --run DIR`.",
-)
+@app.command(epilog=EXAMPLES)
 def import_traces(
     files: Annotated[list[Path], typer.Argument(help="All files of the import.", metavar="FILES…")],
     run: Annotated[Path, typer.Option("--run", help="Run directory; made if missing.", metavar="DIR")],
@@ -36,15 +41,10 @@ def import_traces(
         bool, typer.Option("--force", help="Discard problems and traces of other files or settings.")
     ] = False,
 ) -> None:
-    r"""Import existing reasoning traces into a run directory.
+    """Import existing reasoning traces into a run directory.
 
     Prose is split into steps, each with a name and a summary cut out of its own words. Whether a trace is
     right is read off the answer that it states; a text that states none counts as unfinished.
-
-    \b
-    Examples:
-      steiner import --format mmlu-pro traces/*.zip --run runs/mmlu-pro
-      steiner import --format mmlu-pro traces/*.zip --run runs/small --limit 300
     """
     from steiner.cli.ui import RichProgress
     from steiner.store import RunDir
