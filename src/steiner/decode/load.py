@@ -39,8 +39,8 @@ def load_model(
     except (OSError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(
-            f"the model '{place}' cannot be loaded: {reason}. A model folder holds config.json, *.safetensors and "
-            "the tokenizer's files."
+            f"the model '{place}' cannot be loaded: {reason}. A model folder holds config.json, *.safetensors "
+            "and the tokenizer's files."
         ) from error
     finally:
         if bar:
@@ -55,11 +55,8 @@ def _check_place(place: str) -> None:
     folder = Path(place).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            hint = (
-                "; did you mean its subfolder 'model'?"
-                if (folder / "model" / "config.json").is_file()
-                else ""
-            )
+            inner = (folder / "model" / "config.json").is_file()
+            hint = "; did you mean its subfolder 'model'?" if inner else ""
             raise InputError(f"'{place}' is no model folder: it has no config.json{hint}")
     elif place.startswith((".", "/", "~")) or place.count("/") != 1:
         raise InputError(
