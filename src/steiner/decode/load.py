@@ -39,7 +39,7 @@ def load_model(
     except (OSError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(
-            f"the model '{place}' cannot be loaded: {reason}. Its folder must hold config.json, *.safetensors "
+            f"the model '{place}' cannot be loaded: {reason}. Its folder needs config.json, *.safetensors "
             "and the tokenizer's files."
         ) from error
     finally:
