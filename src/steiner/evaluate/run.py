@@ -79,7 +79,7 @@ def evaluate(
     """
     if not problems or not limits:
         raise InputError("There is nothing to evaluate: give at least one problem and one step limit.")
-    questions = [problem.question for problem in problems]
+    questions = [problem.blind().prompt for problem in problems]
     largest = max(limits)
     budget = StepBudget(max_steps=largest, max_reasoning_tokens=max_reasoning_tokens)
     whole = list(engine.generate(questions, budget, progress))
@@ -87,12 +87,15 @@ def evaluate(
     for limit in sorted(set(limits)):
         completed = whole if limit == largest else _broken_off(engine, questions, whole, limit)
         samples += [
-            sample_result(problem, one, limit, is_right) for problem, one in zip(problems, completed, strict=True)
+            sample_result(problem, one, limit, is_right)
+            for problem, one in zip(problems, completed, strict=True)
         ]
     return samples, whole
 
 
-def sample_result(problem: Problem, completed: Completed, max_steps: int | None, is_right: IsRight) -> SampleResult:
+def sample_result(
+    problem: Problem, completed: Completed, max_steps: int | None, is_right: IsRight
+) -> SampleResult:
     """Grade one completion."""
     parsed = completed.parsed
     said: set[tuple[str, str]] = set()

@@ -18,7 +18,14 @@ from steiner.train.locate_steps import NodeIndex, StepReader
 from steiner.train.model import load_model, load_tokenizer
 from steiner.train.rollout import IsRight, RlProblem, Rollout, RolloutWriter, group_advantages
 from steiner.train.settings import RlSettings
-from steiner.train.stage import StageFolder, TrainingRecord, Watch, run_trainer, stage_inputs, trainer_arguments
+from steiner.train.stage import (
+    StageFolder,
+    TrainingRecord,
+    Watch,
+    run_trainer,
+    stage_inputs,
+    trainer_arguments,
+)
 from trl import GRPOConfig, GRPOTrainer
 
 if TYPE_CHECKING:
@@ -50,7 +57,9 @@ class StepRewardTrainer(GRPOTrainer):
 class _Collector:
     """Stands between TRL's trainer and our rollouts, and keeps the last batch of them."""
 
-    def __init__(self, settings: RlSettings, writer: RolloutWriter, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self, settings: RlSettings, writer: RolloutWriter, tokenizer: PreTrainedTokenizerBase
+    ) -> None:
         self._settings = settings
         self._writer = writer
         self._tokenizer = tokenizer
@@ -201,7 +210,7 @@ def _problems(
         if reader is not None and settings.step_weight > 0:
             graph = StepGraph.model_validate_json(record.body)
             nodes = NodeIndex(graph, reader.start_state(problem))
-        prompt = encode_prompt(tokenizer, [Message(role="user", content=problem.question)])
+        prompt = encode_prompt(tokenizer, [Message(role="user", content=problem.blind().prompt)])
         chosen.append(RlProblem(problem, tuple(prompt), nodes))
     if not chosen:
         raise InputError(f"{run.path} has no problem with a step graph: run `steiner graph` first.")
