@@ -59,6 +59,9 @@ class PlainWriter:
     def before_backtrack(self, problem: Problem, step: Step, fact: NodeFacts) -> Step:
         return step
 
+    def before_proceed(self, problem: Problem, step: Step, fact: NodeFacts) -> Step:
+        return step
+
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[StepGraph, SampleSettings]:
@@ -278,6 +281,29 @@ def test_the_text_writer_gives_a_reason_to_go_back_in_the_steps_language(
     assert bool(kept) == (bool(reflection) and reflection in after.reflection)
     assert after.model_copy(update={"reflection": reflection}) == step
     assert writer.before_backtrack(PROBLEM, after, fact) == after
+
+
+@pytest.mark.parametrize(
+    "reflection",
+    ["That makes 8 apples.", "一共 8 个。", "Each apple costs as much as two pears, so pears decide."],
+)
+def test_the_text_writer_takes_its_own_words_back_where_the_path_goes_on(reflection: str) -> None:
+    writer, fact = TextWriter(), NodeFacts(1, 0, 1, None)
+    step = Step(name="add", thought="", summary="", reflection=reflection)
+    assert writer.before_proceed(PROBLEM, writer.before_backtrack(PROBLEM, step, fact), fact) == step
+    assert writer.before_proceed(PROBLEM, step, fact) is step
+
+
+@pytest.mark.parametrize("reflection", ["That seems right to me.", "看起来没问题。"])
+def test_nothing_but_going_back_becomes_going_on(reflection: str) -> None:
+    writer, fact = TextWriter(), NodeFacts(1, 0, 1, None)
+    step = Step(name="add", thought="", summary="", reflection=reflection)
+    back = writer.before_backtrack(PROBLEM, step, fact)
+    on = writer.before_proceed(PROBLEM, back, fact)
+    assert back.reflection not in ("", on.reflection)
+    assert on.reflection
+    assert on.reflection.isascii() == reflection.isascii()
+    assert writer.before_proceed(PROBLEM, on, fact) == on
 
 
 def test_steps_before_a_backtrack_and_no_others_are_rewritten() -> None:

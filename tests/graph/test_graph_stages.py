@@ -5,13 +5,26 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from typer.testing import CliRunner
 
 from steiner.cli.sample import app as sample_app
 from steiner.cli.sample import writer_for
-from steiner.core import InputError, Problem, ReasoningPath, ResumeError, Settings, StepGraph, Trace, Verdict
-from steiner.graph import SampleSettings, path_stage, sample_paths
+from steiner.core import (
+    InputError,
+    Move,
+    Problem,
+    ReasoningPath,
+    ResumeError,
+    Settings,
+    StepGraph,
+    Trace,
+    Verdict,
+)
+from steiner.graph import SampleSettings, build_graph, path_stage, sample_paths, state_labels
 from steiner.graph.path_stage import PathsSummary, make_paths
 from steiner.graph.stage import Clustering, GraphSettings, GraphsSummary, make_graphs
 from steiner.problems.countdown import CountdownSettings, generate
@@ -85,15 +98,40 @@ def test_the_total_is_met_and_every_path_solves_its_problem(finished: Path) -> N
     assert all(path.problem_id == problem.id and is_right(problem, path.answer) for problem, path in paths)
 
 
+def check_reasons(path: ReasoningPath) -> None:
+    """A step reads as a dead end where the path leaves it with numbers to spare, and nowhere else."""
+    for i, step in enumerate(path.steps):
+        goes_back = i < len(path.moves) and path.moves[i] is Move.BACKTRACK
+        more_than_one_left = len(step.summary.split()) > 2
+        assert (step.reflection == "dead end , go back") == (goes_back and more_than_one_left)
+        assert (step.reflection == "go on") == (more_than_one_left and not goes_back)
+
+
 def test_countdown_paths_say_why_they_go_back(finished: Path) -> None:
-    """`go on` stands before a step that does go on, and nowhere else."""
     with RunDir(finished, read_only=True) as run:
         sampled = [path for *_, own in rows(run) for path in own]
     for path in sampled:
-        for step, move in zip(path.steps, path.moves, strict=False):
-            if step.reflection == "go on":
-                assert move.value == "proceed"
+        check_reasons(path)
     assert sum(path.backtracks > 0 for path in sampled) > 200
+
+
+@hypothesis_settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 10**6), longer_ways=st.sampled_from([0.0, 1.0]), depths=st.sampled_from([(), (1, 1)])
+)
+def test_any_countdown_path_says_why_it_goes_back(
+    seed: int, longer_ways: float, depths: tuple[float, ...]
+) -> None:
+    """Search traces leave wordings of both kinds at one node; a path must not mix them up."""
+    problem = next(generate(CountdownSettings(high=12, seed=seed), 1))
+    plan = SynthesisSettings(truncations=12, max_attempt_steps=24)
+    traces = synthesise(problem, make_teacher("countdown", 2.0), is_right, plan, Random(seed))
+    graph = build_graph(problem, traces, state_labels(traces))
+    wish = SampleSettings(
+        paths_per_question=30, detours=(1, 1, 1), longer_ways=longer_ways, depths=depths, include_traces=False
+    )
+    for path in sample_paths(problem, graph, wish, count=30, writer=writer_for(problem)).paths:
+        check_reasons(path)
 
 
 def test_traces_that_backtrack_and_end_right_are_among_the_paths(finished: Path) -> None:

@@ -72,3 +72,13 @@ def test_only_a_step_that_would_go_on_needs_a_reason_to_go_back() -> None:
     for reflection in ("target 22 , got 15 , no", "dead end , go back"):
         unchanged = step("7 + 8 = 15", reflection)
         assert writer.before_backtrack(problem, unchanged, FACTS) == unchanged
+
+
+def test_a_step_that_gave_up_elsewhere_goes_on_here() -> None:
+    problem = make_problem([3, 5, 7], 22)
+    writer = CountdownWriter()
+    gave_up = step("3 + 5 = 8", "dead end , go back")
+    assert writer.before_proceed(problem, gave_up, FACTS) == step("3 + 5 = 8")
+    for reflection in ("target 22 , got 15 , no", "target 22 , got 22 , yes", "go on"):
+        unchanged = step("7 + 8 = 15", reflection)
+        assert writer.before_proceed(problem, unchanged, FACTS) == unchanged

@@ -108,9 +108,10 @@ class PathSampler:
         answer = writer.answer(
             self.problem, [steps[i] for i in reversed(on_route)], self._answers(walk.nodes[-1])
         )
-        for i, proceeds in enumerate(goes_on[1:]):
-            if not proceeds:
-                steps[i] = writer.before_backtrack(self.problem, steps[i], graph.facts[walk.nodes[i]])
+        # The last step goes on to the answer.
+        for i, proceeds in enumerate([*goes_on[1:], True]):
+            reword = writer.before_proceed if proceeds else writer.before_backtrack
+            steps[i] = reword(self.problem, steps[i], graph.facts[walk.nodes[i]])
         return ReasoningPath(
             problem_id=self.problem.id,
             steps=tuple(steps),

@@ -10,7 +10,7 @@ from steiner.core import NodeFacts, Problem, Step
 
 
 class PathWriter(Protocol):
-    """Writes the answer of a path and the reflections before its backtracks. Must be pure and picklable."""
+    """Writes the answer of a path and the reflections before its moves. Must be pure and picklable."""
 
     def answer(self, problem: Problem, route: Sequence[Step], candidates: Sequence[str]) -> str:
         """Return the final answer.
@@ -24,6 +24,13 @@ class PathWriter(Protocol):
 
     def before_backtrack(self, problem: Problem, step: Step, fact: NodeFacts) -> Step:
         """Return `step` as it reads right before a backtrack: its reflection must say why to go back."""
+        ...
+
+    def before_proceed(self, problem: Problem, step: Step, fact: NodeFacts) -> Step:
+        """Return `step` as it reads where the path goes on from it: its reflection must not say to go back.
+
+        A trace that went back after the step may have worded it so.
+        """
         ...
 
 
@@ -41,6 +48,8 @@ _GOING_BACK = {
         "这样下去不对，让我回到前面重新考虑。",
     ),
 }
+_GOING_ON = {"en": "This will do for now; I go on from here.", "zh": "暂且如此，接着往下走。"}
+"""What is left to say where a reflection said nothing but to go back."""
 
 
 class TextWriter:
@@ -67,6 +76,16 @@ class TextWriter:
             return step.model_copy(update={"reflection": reason})
         gap = "" if is_chinese(reason) else " "
         return step.model_copy(update={"reflection": f"{said}{gap}{reason}"})
+
+    def before_proceed(self, problem: Problem, step: Step, fact: NodeFacts) -> Step:
+        """Return the step without the sentences of `before_backtrack`, and otherwise as it is."""
+        language = "zh" if is_chinese(f"{step.thought}{step.summary}{step.reflection}") else "en"
+        said = step.reflection
+        for option in (option for options in _GOING_BACK.values() for option in options):
+            said = said.replace(option, "")
+        if said == step.reflection:
+            return step
+        return step.model_copy(update={"reflection": said.strip() or _GOING_ON[language]})
 
 
 def _is_verdict(reflection: str) -> bool:

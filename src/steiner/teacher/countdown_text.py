@@ -98,6 +98,11 @@ def give_up(step: Step) -> Step:
     return step.model_copy(update={"reflection": DEAD_END}) if step.reflection == GO_ON else step
 
 
+def take_back(step: Step) -> Step:
+    """Return the step as it reads where the search goes on after it; the reverse of `give_up`."""
+    return step.model_copy(update={"reflection": GO_ON}) if step.reflection == DEAD_END else step
+
+
 def answer_text(route: Sequence[Step], target: int) -> str:
     """Return the final answer for the steps that lead to the target, for example `(3 + 5) * 3 = 24`.
 

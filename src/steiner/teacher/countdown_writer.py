@@ -1,11 +1,11 @@
-"""The words of a Countdown path that no single step can know: its final answer, and why it goes back."""
+"""The words of a Countdown path that no single step can know: its final answer, and whether it goes back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from steiner.core import NodeFacts, Problem, Step
-from steiner.teacher.countdown_text import answer_text, give_up
+from steiner.teacher.countdown_text import answer_text, give_up, take_back
 
 
 class CountdownWriter:
@@ -27,3 +27,7 @@ class CountdownWriter:
     def before_backtrack(self, problem: Problem, step: Step, fact: NodeFacts) -> Step:
         """Return the step as it reads where the path goes back after it: `go on` becomes a dead end."""
         return give_up(step)
+
+    def before_proceed(self, problem: Problem, step: Step, fact: NodeFacts) -> Step:
+        """Return the step as it reads where the path goes on from it: a dead end becomes `go on`."""
+        return take_back(step)
