@@ -127,6 +127,20 @@ def test_question_answer_and_state_are_written_as_documented() -> None:
     assert state_key((7, 8)) == "7,8"
 
 
+def test_limits_are_facts_only_where_there_are_any() -> None:
+    free, again = make_problem([3, 5, 7], 22), make_problem([3, 5, 7], 22, Limits(None, "/*-+"))
+    assert free.id == again.id
+    limited = make_problem([3, 5, 7], 22, Limits(60, "*+"))
+    assert limited.facts == {"numbers": [3, 5, 7], "target": 22, "max_result": 60, "operators": "+*"}
+    assert limited.question_key == free.question_key, "whoever is asked is asked the same"
+
+
+def test_an_answer_may_break_a_limit_that_it_was_not_told() -> None:
+    problem = make_problem([2, 8, 9], 36, Limits(60))
+    assert grade(problem, "(8 / 2) * 9").right
+    assert grade(problem, "(8 * 9) / 2").right
+
+
 def test_expression_brackets_every_operation_but_the_outermost() -> None:
     equations = ["1 + 2 = 3", "4 * 5 = 20", "20 - 3 = 17"]
     assert expression_from_equations(equations) == "(4 * 5) - (1 + 2)"

@@ -19,7 +19,7 @@ from steiner.core import (
     Verdict,
     parse_settings,
 )
-from steiner.problems.countdown import make_problem
+from steiner.problems.countdown import CountdownSettings, generate, make_problem
 from steiner.synthesis import Outcome, SynthesisSettings, SynthesisYield, cut_point, synthesise
 from steiner.teacher import Attempt, make_teacher
 
@@ -45,6 +45,18 @@ SETTINGS = SynthesisSettings(drafts=3, truncations=20, attempts=2, max_attempt_s
 def test_the_same_seed_gives_the_same_traces() -> None:
     assert run(PROBLEM, SETTINGS) == run(PROBLEM, SETTINGS)
     assert run(PROBLEM, SETTINGS) != run(PROBLEM, SETTINGS, seed=1)
+
+
+def test_traces_of_limited_problems_hold_no_larger_result() -> None:
+    """From two digits on a blind attempt at a problem without the limit soon comes to larger numbers."""
+    plan = SynthesisSettings(truncations=12, max_attempt_steps=12)
+
+    def largest(sizes: CountdownSettings) -> int:
+        traces = [trace for problem in generate(sizes, 6) for trace in run(problem, plan)]
+        return max(int(s.step.thought.rpartition("= ")[2]) for trace in traces for s in trace.steps)
+
+    limited = CountdownSettings(high=20, target_high=60, max_result=60)
+    assert largest(limited) <= 60 < largest(limited.model_copy(update={"max_result": None}))
 
 
 def test_traces_are_right_distinct_and_know_how_they_came_about() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from steiner.core import InputError, Problem, Trace, TraceStep, Verdict
 from steiner.problems import countdown, countdown_states
-from steiner.problems.countdown import make_problem, make_state, operations, reaches, state_key
+from steiner.problems.countdown import Limits, make_problem, make_state, operations, reaches, state_key
 from steiner.teacher import Attempt, SymbolicCountdownTeacher, Teacher, make_teacher
 from steiner.teacher import countdown as teacher_module
 from steiner.teacher.countdown import distance_to_factors, sum_of_distances
@@ -233,9 +233,7 @@ def _step(name: str, thought: str, summary: str, reflection: str, parent: int, s
 
 
 def test_results_keep_to_the_problems_limit(teacher: Teacher) -> None:
-    limits = {"max_result": 30, "operators": "+-"}
-    problem = make_problem([9, 9, 8, 7], 15)
-    problem = Problem(**problem.model_dump(exclude={"facts"}), facts=problem.facts | limits)
+    problem = make_problem([9, 9, 8, 7], 15, Limits(30, "+-"))
     for seed in range(20):
         attempt = teacher.attempt(problem.blind(), (), 20, random.Random(seed))
         for item in (*attempt.steps, *teacher.draft(problem, random.Random(seed)).steps):

@@ -140,7 +140,7 @@ def generate(settings: CountdownSettings, n: int, split: Split | str = Split.TRA
         derivation = solve(state, target, settings.limits)
         assert derivation is not None, "only reachable targets are drawn"
         found += 1
-        yield problem_from(state, target, derivation, f"countdown:{space.split}")
+        yield problem_from(state, target, derivation, settings.limits, source=f"countdown:{space.split}")
     if found < n:
         raise InputError(
             f"{n:,} problems were asked for, but with these settings the split '{space.split}' holds "

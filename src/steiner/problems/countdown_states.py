@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from steiner.core import Grading, InputError, Problem
 
@@ -222,7 +222,7 @@ def question_text(numbers: Iterable[int], target: int) -> str:
 
 
 def make_problem(numbers: Iterable[int], target: int, limits: Limits = ANY, *, source: str = TASK) -> Problem:
-    """Build the problem with a reference expression as its answer.
+    """Build the problem with a reference expression as its answer; limits are among its facts.
 
     Raises:
         InputError: if it has no solution within the limits.
@@ -231,16 +231,27 @@ def make_problem(numbers: Iterable[int], target: int, limits: Limits = ANY, *, s
     derivation = solve(state, target, limits)
     if derivation is None:
         raise InputError(f"{question_text(state, target)} has no solution with whole, non-negative results.")
-    return problem_from(state, target, derivation, source)
+    return problem_from(state, target, derivation, limits, source=source)
 
 
-def problem_from(state: State, target: int, derivation: Sequence[Operation], source: str = TASK) -> Problem:
-    """Build the problem from a derivation that is known."""
+def problem_from(
+    state: State, target: int, derivation: Sequence[Operation], limits: Limits = ANY, *, source: str = TASK
+) -> Problem:
+    """Build the problem from a derivation that is known.
+
+    `limits` are written into the facts where they differ from `ANY`. They bind whoever writes steps, not who
+    answers: the question does not name them, and an answer that breaks them is right.
+    """
+    facts: dict[str, Any] = {"numbers": list(state), "target": target}
+    if limits.max_result is not None:
+        facts["max_result"] = limits.max_result
+    if set(limits.operators) != set(OPERATORS):
+        facts["operators"] = "".join(op for op in OPERATORS if op in limits.operators)
     return Problem(
         question=question_text(state, target),
         answer=expression(derivation) if derivation else str(target),
         grading=Grading.TASK,
         task=TASK,
-        facts={"numbers": list(state), "target": target},
+        facts=facts,
         source=source,
     )
