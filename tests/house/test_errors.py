@@ -48,6 +48,7 @@ def refused(arguments: list[str], code: int) -> str:
 def test_a_missing_run_directory(name, tmp_path):
     text = refused([name, "--run", str(tmp_path / "none"), *READERS[name]], 2)
     assert str(tmp_path / "none") in text
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("name", READERS)

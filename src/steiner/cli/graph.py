@@ -49,6 +49,7 @@ def graph(
     if similarity is not None:
         values["text"] = {"similarity": similarity}
     settings = parse_settings(GraphSettings, values, "steiner graph")
+    RunDir(run, read_only=True).close()  # refuses what is no run directory, which the next line would create
     with RunDir(run) as held:
         summary = make_graphs(
             held, settings, workers=workers or default_workers(), force=force, progress=RichProgress()

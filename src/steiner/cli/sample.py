@@ -82,6 +82,7 @@ def sample(
         if text is not None:
             values[name] = weights(name, text)
     settings = parse_settings(SampleSettings, values, "steiner sample")
+    RunDir(run, read_only=True).close()  # refuses what is no run directory, which the next line would create
     with RunDir(run) as held:
         summary = make_paths(
             held, settings, writer_for=writer_for,
