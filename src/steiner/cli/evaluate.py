@@ -1,0 +1,177 @@
+"""`steiner evaluate`: accuracy of a model against the steps that it is allowed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from steiner.core import Problem
+    from steiner.evaluate.records import Comparison
+    from steiner.evaluate.saved import SavedEvaluation
+
+app = typer.Typer(add_completion=False)
+
+HELDOUT, PROBLEMS = "heldout", "problems"
+EXAMPLES = """\b
+Examples:
+  steiner evaluate runs/quickstart/rl/model --run runs/quickstart
+  steiner evaluate runs/first/sft/model --run runs/test --limits 2,4,8 --n 200 --output sft.json
+  steiner evaluate runs/first/rl/model --run runs/test --limits 2,4,8 --n 200 --compare sft.json
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
+    run: Annotated[Path, typer.Option(help="Run directory with the problems; it is only read.")],
+    stage: Annotated[
+        str | None,
+        typer.Option(help="heldout or problems. Default: heldout if the run has it, else problems."),
+    ] = None,
+    limits: Annotated[str, typer.Option(help="Numbers of steps that are allowed.")] = "1,2,4,8,16",
+    n: Annotated[int, typer.Option(min=1, help="The first so many problems.")] = 500,
+    max_reasoning_tokens: Annotated[
+        int | None, typer.Option(min=16, help="Most tokens of reasoning, whatever the steps.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="0 takes the most likely token.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Makes drawing repeatable.")] = 0,
+    output: Annotated[Path | None, typer.Option(help="JSON file for every graded sample.")] = None,
+    against: Annotated[
+        Path | None, typer.Option("--compare", help="Such a file of another model on the same problems.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output file.")] = False,
+) -> None:
+    """Measure a model on a run's problems: accuracy against allowed steps.
+
+    Each problem is answered once with the largest limit; for the smaller ones the same reasoning is broken
+    off. The numbers mean something only for problems that the model was not trained on.
+    """
+    from steiner.evaluate import saved
+
+    steps = read_limits(limits)
+    if output is not None and output.exists() and not force:
+        from steiner.core import InputError
+
+        raise InputError(f"{output} exists: give another --output, or --force to replace it.")
+    problems, stage = read_problems(run, stage, n)
+    before = None if against is None else saved.load(against)
+    if before is not None:  # found out before the long work, not after it
+        saved.shared_limit(before, set(steps), {problem.id for problem in problems})
+    evaluation = _measure(
+        model, problems, steps, run=run, stage=stage, temperature=temperature, seed=seed,
+        max_reasoning_tokens=max_reasoning_tokens,
+    )  # fmt: skip
+    if output is not None:
+        saved.save(evaluation, output)
+    _print(evaluation, None if before is None else saved.compare_saved(before, evaluation))
+
+
+def read_limits(text: str) -> list[int]:
+    """Read step limits separated by commas.
+
+    Raises:
+        InputError: if one of them is no whole number above 0.
+    """
+    from steiner.core import InputError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise InputError(f"--limits takes numbers of steps separated by commas such as 1,2,4, got '{text}'.")
+    return sorted({int(part) for part in parts})
+
+
+def read_problems(path: Path, stage: str | None, n: int) -> tuple[list[Problem], str]:
+    """Return the first `n` problems of a stage of a run, and the name of that stage.
+
+    Raises:
+        InputError: if there is no such run or stage, the stage is unfinished, or it is empty.
+    """
+    from itertools import islice
+
+    from steiner.core import InputError, Problem
+    from steiner.store import RunDir
+    from steiner.store.stage import stage_digest
+
+    if stage not in (None, HELDOUT, PROBLEMS):
+        raise InputError(f"There is no stage '{stage}' of problems: --stage takes {HELDOUT} or {PROBLEMS}.")
+    with RunDir(path, read_only=True) as run:
+        name = stage or (HELDOUT if run.journal.stage(HELDOUT) else PROBLEMS)
+        stage_digest(run, name)  # refuses a missing or unfinished stage
+        records = list(islice(run.journal.records(name), n))
+    if not records:
+        raise InputError(f"Stage '{name}' of {path} holds no problems.")
+    return [Problem.model_validate_json(record.body) for record in records], name
+
+
+def _measure(
+    model: str,
+    problems: list[Problem],
+    limits: list[int],
+    *,
+    run: Path,
+    stage: str,
+    temperature: float,
+    seed: int,
+    max_reasoning_tokens: int | None,
+) -> SavedEvaluation:
+    from steiner.cli.common import is_right
+    from steiner.cli.ui import RichProgress
+    from steiner.decode.engine import LocalEngine
+    from steiner.evaluate.metrics import curve_point
+    from steiner.evaluate.run import evaluate as run_evaluation
+    from steiner.evaluate.saved import SavedEvaluation
+
+    engine = LocalEngine.load(model, seed=seed, temperature=temperature)
+    progress = RichProgress()
+    progress.start("Evaluating", len(problems))
+    started = time.monotonic()
+    try:
+        samples, _ = run_evaluation(
+            engine, problems, limits, is_right, max_reasoning_tokens=max_reasoning_tokens, progress=progress
+        )
+    finally:
+        progress.finish()
+    return SavedEvaluation(
+        model=model,
+        run=str(run),
+        stage=stage,
+        temperature=temperature,
+        seed=seed,
+        max_reasoning_tokens=max_reasoning_tokens,
+        seconds=time.monotonic() - started,
+        curve=tuple(curve_point(samples, limit, seed) for limit in limits),
+        samples=tuple(samples),
+    )
+
+
+def _print(evaluation: SavedEvaluation, comparison: Comparison | None) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from steiner.cli.ui import out
+    from steiner.evaluate.wording import interval, percent, steps_allowed
+
+    title = f"{evaluation.model} on {evaluation.curve[0].n:,} of {evaluation.run} ({evaluation.stage})"
+    table = Table(
+        "steps allowed", "accuracy", "95% interval", "steps, mean", "reasoning tokens, mean", "well-formed",
+        title=Text(title), title_justify="left",
+    )  # fmt: skip
+    for column in table.columns:
+        column.justify = "right"
+    for point in evaluation.curve:
+        table.add_row(
+            str(point.max_steps),
+            percent(point.accuracy),
+            interval(point.low, point.high),
+            f"{point.mean_steps:.1f}",
+            f"{point.mean_reasoning_tokens:,.0f}",
+            percent(point.well_formed),
+        )
+    out.print(table)
+    if comparison is not None:
+        limit = steps_allowed(comparison.max_steps)
+        out.print(Text(f"Against {comparison.before}, with {limit}: {comparison.verdict}"))
