@@ -21,8 +21,9 @@ READERS = {
     "graph": [],
     "sample": ["--paths", "10"],
     "dataset": ["--tokenizer", "none"],
+    "evaluate": ["./no-model"],
 }
-"""Commands that go on with a run directory, with what else they must be told."""
+"""Commands that read a run directory, with what else they must be told."""
 
 
 class Inner(Settings):
@@ -49,6 +50,13 @@ def test_a_missing_run_directory(name, tmp_path):
     text = refused([name, "--run", str(tmp_path / "none"), *READERS[name]], 2)
     assert str(tmp_path / "none") in text
     assert not (tmp_path / "none").exists()
+
+
+def test_a_missing_run_directory_to_exclude(tmp_path):
+    places = [tmp_path / "new", tmp_path / "none"]
+    text = refused(["problems", "hub", "x", "--run", str(places[0]), "--exclude", str(places[1])], 2)
+    assert str(places[1]) in text
+    assert not any(place.exists() for place in places)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -249,8 +249,9 @@ def _write(run: Path, source: ProblemSource, exclude: Path | None, force: bool) 
     from steiner.store import RunDir
 
     with ExitStack() as stack:
-        held = stack.enter_context(RunDir(run))
+        # The other run first: nothing is created where it is missing.
         other = stack.enter_context(RunDir(exclude, read_only=True)) if exclude else None
+        held = stack.enter_context(RunDir(run))
         summary = write_problems(held, source, exclude=other, force=force, progress=RichProgress())
     _print(run, summary)
 
