@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from steiner.core import InputError
+from steiner.protocol import TextEncoder
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,7 +30,9 @@ def path_sequences(rows: Dataset, *, completion_only: bool) -> list[Example]:
     """Return prompt + completion of each sample; loss on the completion only, or on every token."""
     columns = rows.select_columns(["prompt_ids", "completion_ids"])
     return [
-        Example([*row["prompt_ids"], *row["completion_ids"]], len(row["prompt_ids"]) if completion_only else 0)
+        Example(
+            [*row["prompt_ids"], *row["completion_ids"]], len(row["prompt_ids"]) if completion_only else 0
+        )
         for row in columns
     ]
 
@@ -62,11 +65,12 @@ def text_sequences(
 
     What looks like a control or special token in the text stays text.
     """
+    encoder = TextEncoder(tokenizer)
     blocks: list[Example] = []
     current: list[int] = []
     total = 0
     for document in documents:
-        current += tokenizer(document, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        current += encoder.encode([document])[0]
         current.append(tokenizer.eos_token_id)
         while len(current) >= block and total < limit:
             blocks.append(Example(current[:block], 0))

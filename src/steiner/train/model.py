@@ -38,9 +38,7 @@ def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(
-    settings: ModelSettings, tokenizer: PreTrainedTokenizerBase, seed: int
-) -> PreTrainedModel:
+def load_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
     """Return the model in float32 or its own precision, every control token with an embedding row.
 
     Raises:
@@ -61,14 +59,16 @@ def load_model(
     return model
 
 
-def new_model(
-    architecture: Architecture, tokenizer: PreTrainedTokenizerBase, seed: int
-) -> PreTrainedModel:
-    """Return a randomly initialised Qwen2 model whose weights depend on the seed alone."""
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+def new_model(architecture: Architecture, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
+    """Return a randomly initialised Llama model whose weights depend on the seed alone.
+
+    Not Qwen2: beside such a model `AutoTokenizer` takes the pre-tokenizer of Qwen2 whatever tokenizer.json
+    says, and cuts numbers to digits.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     rows = -(-len(tokenizer) // ROW_MULTIPLE) * ROW_MULTIPLE
-    config = Qwen2Config(
+    config = LlamaConfig(
         vocab_size=rows,
         hidden_size=architecture.hidden_size,
         intermediate_size=architecture.intermediate_size,
@@ -83,7 +83,7 @@ def new_model(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Qwen2ForCausalLM(config)
+        return LlamaForCausalLM(config)
 
 
 def fit_embeddings(

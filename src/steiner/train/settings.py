@@ -14,7 +14,7 @@ Precision = Literal["auto", "bf16", "fp32"]
 
 
 class Architecture(Settings):
-    """A Qwen2 model trained from scratch. The vocabulary follows from the tokenizer."""
+    """A Llama model trained from scratch. The vocabulary follows from the tokenizer."""
 
     hidden_size: int = Field(default=128, ge=8)
     layers: int = Field(default=4, ge=1)
@@ -101,7 +101,9 @@ class CptSettings(StageSettings):
     @model_validator(mode="after")
     def _check(self) -> CptSettings:
         if self.text_share > 0 and not self.text:
-            raise ValueError("text_share is above 0, so 'text' must name at least one file (or set text_share = 0)")
+            raise ValueError(
+                "text_share is above 0, so 'text' must name at least one file (or set text_share = 0)"
+            )
         return self
 
 
