@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -54,7 +54,8 @@ def _complaints(cls: type[BaseModel], error: ValidationError) -> Iterator[str]:
         elif item["type"] == "missing":
             yield f"'{place}' is missing"
         else:
-            yield f"'{place}': {item['msg']}" if place else str(item["msg"])
+            message = item["msg"].removeprefix("Value error, ")
+            yield f"'{place}': {message}" if place else message
 
 
 def _model_at(cls: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
@@ -64,5 +65,7 @@ def _model_at(cls: type[BaseModel], location: tuple[int | str, ...]) -> type[Bas
         if model is None or not isinstance(part, str) or part not in model.model_fields:
             return None
         annotation = model.model_fields[part].annotation
-        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+        # `Inner | None` has the parts Inner and None, a plain class has none.
+        options = get_args(annotation) or (annotation,)
+        model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
     return model
