@@ -47,8 +47,8 @@ class RichProgress:
         if self._live:
             self._bar = Progress(
                 SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-                console=err, transient=False,
+                TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"), console=err, transient=False,
             )  # fmt: skip
             self._bar.start()
             self._task = self._bar.add_task(title, total=total, note="")
@@ -69,7 +69,8 @@ class RichProgress:
         if self._bar is not None:
             self._bar.stop()
         elif self._title:
-            err.print(f"{self._title}: {self._done:,.0f} done in {time.monotonic() - self._started:.0f} s {note}".rstrip())
+            seconds = time.monotonic() - self._started
+            err.print(f"{self._title}: {self._done:,.0f} done in {seconds:.0f} s {note}".rstrip())
         self._bar, self._task, self._title = None, None, ""
 
     def _line(self, note: str) -> str:

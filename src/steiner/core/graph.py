@@ -44,7 +44,10 @@ class StepNode(Record):
     traces: int = 0
     """Number of traces that pass through."""
     right: int = 0
-    """How many of them ended right; `right / traces` is a Monte-Carlo value."""
+    """How many of them came to the right answer from here; `right / traces` is a Monte-Carlo value.
+
+    A trace that ended right counts only at nodes on the way to its answer, not at those it went back from.
+    """
 
 
 class StepEdge(Record):
@@ -89,7 +92,9 @@ class StepGraph(Record):
         seen: set[tuple[int, int]] = set()
         for edge in self.edges:
             if not 0 <= edge.source < edge.target < len(self.nodes):
-                raise ValueError(f"edge {edge.source} → {edge.target} does not point forward: the graph has a cycle")
+                raise ValueError(
+                    f"edge {edge.source} → {edge.target} does not point forward: the graph has a cycle"
+                )
             if (edge.source, edge.target) in seen:
                 raise ValueError(f"edge {edge.source} → {edge.target} is given twice")
             seen.add((edge.source, edge.target))
@@ -98,7 +103,9 @@ class StepGraph(Record):
             target = self.nodes[edge.target]
             texts = len(target.wordings) if target.kind is NodeKind.STEP else len(target.answers)
             if not edge.wordings or not all(0 <= w < texts for w in edge.wordings):
-                raise ValueError(f"edge {edge.source} → {edge.target} names a wording that its target does not have")
+                raise ValueError(
+                    f"edge {edge.source} → {edge.target} names a wording that its target does not have"
+                )
         return self
 
     @cached_property
@@ -136,9 +143,7 @@ class StepGraph(Record):
         for source in reversed(range(count)):
             for edge in self.out_edges[source]:
                 d_e[source] = _closer(d_e[source], d_e[edge.target])
-        return tuple(
-            NodeFacts(e_i[i], len(self.out_edges[i]), d_s[i], d_e[i]) for i in range(count)
-        )
+        return tuple(NodeFacts(e_i[i], len(self.out_edges[i]), d_s[i], d_e[i]) for i in range(count))
 
 
 def _closer(known: int | None, neighbour: int | None) -> int | None:

@@ -23,7 +23,7 @@ class ReasoningPath(Record):
     """`moves[i]` stands between `steps[i]` and `steps[i + 1]`."""
     answer: str
     parents: tuple[int, ...] = ()
-    """Index of the step that each step continues (-1: the question), parallel to `steps`; empty if unknown."""
+    """Index of the step that each one continues (-1: the question), parallel to `steps`; empty if unknown."""
     nodes: tuple[str, ...] = ()
     """Id of the graph node of each step, parallel to `steps`; empty if unknown."""
 
@@ -32,7 +32,9 @@ class ReasoningPath(Record):
         if not self.steps:
             raise ValueError("a path needs at least one step")
         if len(self.moves) != len(self.steps) - 1:
-            raise ValueError(f"{len(self.steps)} steps need {len(self.steps) - 1} moves, got {len(self.moves)}")
+            raise ValueError(
+                f"{len(self.steps)} steps need {len(self.steps) - 1} moves, got {len(self.moves)}"
+            )
         for name, values in (("parents", self.parents), ("nodes", self.nodes)):
             if values and len(values) != len(self.steps):
                 raise ValueError(f"{name} must be parallel to steps: {len(values)} against {len(self.steps)}")

@@ -53,7 +53,7 @@ class Problem(Record):
     choices: tuple[str, ...] = ()
     """Options of a multiple-choice question in the order of their letters A, B, C…"""
     task: str = ""
-    """Name of the task whose scorer, states or teacher apply, for example `countdown` or `reasoning_gym/zebra_puzzles`."""
+    """Task whose scorer, states or teacher apply, such as `countdown` or `reasoning_gym/zebra_puzzles`."""
     facts: dict[str, Any] = Field(default_factory=dict)
     """The question in machine-readable form, such as numbers and target. Shown to blind solvers."""
     scoring: dict[str, Any] = Field(default_factory=dict)

@@ -24,7 +24,8 @@ class TokenSample(Record):
     def _check(self) -> TokenSample:
         if len(self.step_index) != len(self.completion_ids):
             raise ValueError(
-                f"step_index must be parallel to completion_ids: {len(self.step_index)} against {len(self.completion_ids)}"
+                f"step_index must be parallel to completion_ids: {len(self.step_index)} "
+                f"against {len(self.completion_ids)}"
             )
         if not 0 < self.reasoning_tokens <= len(self.completion_ids):
             raise ValueError("reasoning_tokens must lie within the completion")

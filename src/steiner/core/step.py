@@ -8,7 +8,7 @@ from steiner.core.record import Record
 
 
 class Step(Record):
-    """A step of reasoning in the four fields of the Steiner report, in the order in which they are written."""
+    """A step of reasoning in the four fields of the Steiner report, in the order of writing."""
 
     name: str
     """A few words: what this step does."""

@@ -42,7 +42,7 @@ class TraceStep(Record):
     parent: int = Field(ge=FROM_QUESTION)
     """Index of the step it continues, smaller than its own; -1 for the question."""
     state: str | None = None
-    """Exact key of the search state reached, where the task has one. Equal keys are the same node of the graph."""
+    """Exact key of the search state reached, where the task has one. Equal keys are one node of the graph."""
 
 
 class Trace(Record):
@@ -59,7 +59,9 @@ class Trace(Record):
     def _check(self) -> Trace:
         for index, item in enumerate(self.steps):
             if item.parent >= index:
-                raise ValueError(f"step {index} names step {item.parent} as its parent, which is not before it")
+                raise ValueError(
+                    f"step {index} names step {item.parent} as its parent, which is not before it"
+                )
         if self.verdict is Verdict.UNFINISHED and self.answer:
             raise ValueError("an unfinished trace has no answer")
         return self
