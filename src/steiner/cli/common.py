@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from steiner.core import Problem
-    from steiner.train.locate_steps import StepReader
+    from steiner.core import Problem, Step
+    from steiner.teacher.countdown_reader import CountdownReader
+    from steiner.train.locate_steps import StepReader, StepReading
 
 
 def is_right(problem: Problem, answer: str) -> bool:
@@ -20,4 +22,19 @@ def reader_for(task: str) -> StepReader | None:
     """Return the reader of a task's exact states, None if the task has none."""
     from steiner.teacher.countdown_reader import CountdownReader
 
-    return CountdownReader() if task == "countdown" else None
+    return _Reader(CountdownReader()) if task == "countdown" else None
+
+
+class _Reader:
+    """A reader of the teachers' room that speaks in the records of the training room."""
+
+    def __init__(self, reader: CountdownReader) -> None:
+        self._reader = reader
+
+    def start_state(self, problem: Problem) -> str:
+        return self._reader.start_state(problem)
+
+    def read(self, problem: Problem, steps: Sequence[Step]) -> list[StepReading]:
+        from steiner.train.locate_steps import StepReading
+
+        return [StepReading(*reading) for reading in self._reader.read(problem, steps)]
