@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("steiner.cli.import_traces", "Import existing reasoning traces into a run directory."),
     "graph": ("steiner.cli.graph", "Build one step graph per question from a run's traces."),
     "sample": ("steiner.cli.sample", "Sample reasoning paths with backtracking from a run's graphs."),
+    "tokenizer": ("steiner.cli.tokenizer", "Build a small tokenizer for a model trained from scratch."),
     "dataset": ("steiner.cli.dataset", "Tokenise a run's paths into Parquet for training."),
     "train": ("steiner.cli.train", "Train a causal language model: cpt, sft or rl."),
     "generate": ("steiner.cli.generate", "Answer questions with a trained model under step control."),

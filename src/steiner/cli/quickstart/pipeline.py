@@ -11,7 +11,7 @@ from steiner.cli.quickstart.clock import Clock
 from steiner.cli.quickstart.measure import STAGE as EVALUATION
 from steiner.cli.quickstart.measure import Evaluation, measure, stored
 from steiner.cli.quickstart.plan import Plan
-from steiner.core import Problem, ReasoningPath
+from steiner.core import Problem
 from steiner.store import RunDir, Stage, StoredRecord, atomic_write
 from steiner.store.parallel import default_workers
 
@@ -29,7 +29,13 @@ def run_quickstart(path: Path, plan: Plan, *, minutes: float, force: bool) -> No
         clock = Clock(run, minutes)
         _make_data(run, plan, clock, force=force)
         heldout = _heldout(run, plan, force=force)
-        evaluation = Stage(run, EVALUATION, plan, {"heldout": Stage(run, HELDOUT, _heldout_settings(plan)).digest}, force=force)
+        evaluation = Stage(
+            run,
+            EVALUATION,
+            plan,
+            {"heldout": Stage(run, HELDOUT, _heldout_settings(plan)).digest},
+            force=force,
+        )
         evaluations, trainings = _train_and_measure(run, plan, heldout, clock, force=force)
         evaluation.finish({e.name: e.seconds for e in evaluations})
         from steiner.cli.quickstart.summary import make_report, show
@@ -54,7 +60,9 @@ def _make_data(run: RunDir, plan: Plan, clock: Clock, *, force: bool) -> None:
         source = CountdownProblems(n=_available(plan), countdown=settings_of.problem_settings(plan))
         write_problems(run, countdown_source(source), force=force, progress=progress)
     with clock.stage("traces", "Write traces: draft, cut, attempt blind, reveal, resolve"):
-        synthesise_run(run, settings_of.synthesis_settings(plan), workers=workers, force=force, progress=progress)
+        synthesise_run(
+            run, settings_of.synthesis_settings(plan), workers=workers, force=force, progress=progress
+        )
     with clock.stage("graphs", "Build one step graph per question"):
         make_graphs(run, GraphSettings(), workers=workers, force=force, progress=progress)
     with clock.stage("paths", "Sample reasoning paths with backtracking"):
@@ -125,7 +133,9 @@ def _heldout_settings(plan: Plan):  # type: ignore[no-untyped-def]
     from steiner.problems.countdown import Split
     from steiner.problems.source import CountdownProblems
 
-    return CountdownProblems(n=plan.heldout, split=Split.NEW_INPUTS, countdown=settings_of.problem_settings(plan))
+    return CountdownProblems(
+        n=plan.heldout, split=Split.NEW_INPUTS, countdown=settings_of.problem_settings(plan)
+    )
 
 
 def _heldout(run: RunDir, plan: Plan, *, force: bool) -> list[Problem]:
@@ -166,19 +176,8 @@ def _write_text(run: RunDir, plan: Plan) -> None:
 
 def _build_tokenizer(run: RunDir, plan: Plan) -> None:
     """Build the tokenizer from the run's own text; the same text gives the same tokenizer."""
-    from itertools import chain, islice
-
-    import orjson
-
+    from steiner.dataset.corpus import run_texts
     from steiner.dataset.tokenizer import train_tokenizer
 
-    def texts():  # type: ignore[no-untyped-def]
-        for record in islice(run.journal.records("problems"), 200):
-            yield Problem.model_validate_json(record.body).question
-        for record in islice(run.journal.records("paths"), 200):
-            for path in map(ReasoningPath.model_validate, orjson.loads(record.body)):
-                yield from chain.from_iterable((s.name, s.thought, s.summary, s.reflection) for s in path.steps)
-                yield path.answer
-
-    tokenizer = train_tokenizer(texts(), vocab_size=512, numbers_to=plan.max_result)
+    tokenizer = train_tokenizer(run_texts(run), vocab_size=512, numbers_to=plan.max_result)
     tokenizer.save_pretrained(run.path / "tokenizer")
