@@ -362,3 +362,9 @@ def test_known_hub_datasets_need_nothing_but_their_id() -> None:
     assert hub_settings("someone/quiz", {"config": None}) == {"preset": "", "id": "someone/quiz"}
     for preset in PRESETS.values():
         assert preset.layouts()[0] == preset.layout
+
+
+def test_a_missing_package_says_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steiner.problems.files.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs the package datasets, .* 'steiner\[train\]'"):
+        list(load_hub(HubSettings(**hub_settings("openai/gsm8k", {})), BadRows(skip=False)))

@@ -192,7 +192,8 @@ def _fitting(row: Row, settings: TableSettings, preset: Preset) -> Layout:
 def _hub_rows(settings: HubSettings) -> Iterator[Row]:
     if importlib.util.find_spec("datasets") is None:
         raise InputError(
-            "Reading from the hub needs the package datasets: install it with pip install 'steiner[train]'."
+            "Reading from the hub needs the package datasets, which comes with the extra train: pip install "
+            "'steiner[train]'. Without it, download the files and read them with `steiner problems file`."
         )
     import datasets
 
