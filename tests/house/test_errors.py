@@ -52,6 +52,15 @@ def test_a_missing_run_directory(name, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_a_missing_run_directory_of_a_training(tmp_path):
+    config = tmp_path / "rl.toml"
+    config.write_text(
+        f'output = "{tmp_path / "out"}"\nrun = "{tmp_path / "none"}"\nsteps = 1\n[model]\npath = "none"\n'
+    )
+    assert str(tmp_path / "none") in refused(["train", "rl", "--config", str(config)], 2)
+    assert list(tmp_path.iterdir()) == [config]
+
+
 def test_a_missing_run_directory_to_exclude(tmp_path):
     places = [tmp_path / "new", tmp_path / "none"]
     text = refused(["problems", "hub", "x", "--run", str(places[0]), "--exclude", str(places[1])], 2)
