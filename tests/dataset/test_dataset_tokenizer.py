@@ -1,17 +1,17 @@
 from __future__ import annotations
 
-import json
+import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen2Config
 
 from steiner.core import InputError
 from steiner.dataset.tokenise import load_tokenizer, tokenizer_digest
 from steiner.dataset.tokenizer import train_tokenizer
-from steiner.protocol import CONTROL_TOKENS
+from steiner.protocol import CONTROL_TOKENS, TextEncoder
 
 TEXTS = ["From 3 5 7", "3 + 5 = 8", "left 7 8", "go on", "target 21 , got 15 , no", "(3 * 5) + 7 = 22"]
 SMALL = train_tokenizer(TEXTS, vocab_size=512, numbers_to=99)
@@ -31,10 +31,8 @@ def spell(tokenizer, text: str) -> list[str]:
 @given(st.text(st.characters(exclude_categories=("Cs",))))
 def test_any_text_survives(tokenizer, text):
     # As protocol encodes it: the text alone, no special token looked for.
-    pieces = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(text)
-    assert "".join(text[slice(*span)] for _, span in pieces) == text
-    ids = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
-    assert tokenizer.decode(ids) == text
+    (ids,) = TextEncoder(tokenizer).encode([text])
+    assert tokenizer.decode(ids) == unicodedata.normalize("NFC", text)
 
 
 def test_every_number_is_one_token_with_and_without_space():
@@ -48,9 +46,9 @@ def test_numbers_never_merge_with_each_other(numbers):
     assert [int(piece) for piece in spell(SMALL, " ".join(map(str, numbers)))] == numbers
 
 
-def test_larger_numbers_are_their_digits():
-    assert spell(SMALL, "100") == ["1", "0", "0"]
-    assert spell(SMALL, " 12345") == [" ", "1", "2", "3", "4", "5"]
+def test_larger_numbers_take_several_tokens():
+    assert spell(SMALL, "100") == ["10", "0"]
+    assert spell(SMALL, " 12345") == [" 12", "34", "5"]
 
 
 def test_words_and_signs_are_single_tokens():
@@ -58,13 +56,8 @@ def test_words_and_signs_are_single_tokens():
     assert spell(SMALL, "(3 * 5) + 7 = 22") == ["(", "3", " *", " 5", ")", " +", " 7", " =", " 22"]
 
 
-def test_brackets_stand_alone_even_where_they_are_frequent():
-    tokenizer = train_tokenizer(["((1 + 2)) + ((3 * 4))"] * 50, vocab_size=400, numbers_to=9)
-    assert spell(tokenizer, "((1))") == ["(", "(", "1", ")", ")"]
-
-
 def test_vocabulary_is_no_larger_than_needed_and_never_larger_than_allowed():
-    assert len(SMALL) < 490
+    assert len(SMALL) < 512
     assert len(OPEN) == 300
 
 
@@ -104,10 +97,17 @@ def test_transformers_loads_what_was_saved(tokenizer, tmp_path):
     assert tokenizer_digest(loaded) == tokenizer_digest(tokenizer)
 
 
+def test_it_stays_the_same_beside_a_qwen2_model(tmp_path):
+    # transformers 5 rebuilds the pipeline of Qwen2 there, whatever tokenizer.json says.
+    SMALL.save_pretrained(tmp_path)
+    Qwen2Config(vocab_size=len(SMALL)).save_pretrained(tmp_path)
+    assert tokenizer_digest(AutoTokenizer.from_pretrained(tmp_path)) == tokenizer_digest(SMALL)
+
+
 def test_a_vocabulary_without_room_is_refused_with_the_least_size():
     with pytest.raises(InputError) as caught:
         train_tokenizer(TEXTS, vocab_size=300, numbers_to=99)
-    least = 256 + 10 * 1 + 90 * 2 + 3 + 3 + 14  # bytes, " 0".." 9", 10..99 twice, roles, ChatML, control
+    least = 256 + 10 * 1 + 90 * 2 + 3 + 14  # bytes, " 0".." 9", 10..99 twice, ChatML, control
     assert str(least) in str(caught.value)
     assert len(train_tokenizer([], vocab_size=least, numbers_to=99)) == least
 
@@ -134,11 +134,10 @@ def test_loading_a_folder_without_a_tokenizer(tmp_path):
 
 @pytest.mark.parametrize(("token", "word"), [("pad_token", "pad"), ("eos_token", "eos|end")])
 def test_loading_a_tokenizer_without_pad_or_end_token(tmp_path, token, word):
-    train_tokenizer(TEXTS, 512, 99).save_pretrained(tmp_path)
-    config = tmp_path / "tokenizer_config.json"
-    values = json.loads(config.read_text())
-    del values[token]
-    config.write_text(json.dumps(values))
+    named = {"pad_token": "<|endoftext|>", "eos_token": "<|im_end|>"}
+    del named[token]
+    backend = train_tokenizer(TEXTS, 512, 99).backend_tokenizer
+    PreTrainedTokenizerFast(tokenizer_object=backend, **named).save_pretrained(tmp_path)
     with pytest.raises(InputError, match=word):
         load_tokenizer(str(tmp_path))
 

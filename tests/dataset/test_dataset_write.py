@@ -147,7 +147,7 @@ def test_the_card_has_a_header_that_yaml_reads(make_run, tokenizer_folder):
     card = (run / "dataset" / "README.md").read_text()
     header = yaml.safe_load(card.split("---\n")[1])
     assert header["language"] == ["en", "zh"]
-    assert header["configs"][0]["data_files"][1] == {"split": "validation", "path": "validation-*.parquet"}
+    assert "configs" not in header
     for heading in ("## Split `train`", "## Left out", "## Columns", "## Example"):
         assert heading in card
 
@@ -254,3 +254,18 @@ def test_killed_at_any_moment_the_same_command_gives_the_same_bytes(make_run, to
     assert kills == 3
     subprocess.run([*command, str(killed)], check=True, capture_output=True)
     assert contents(killed) == contents(undisturbed)
+
+
+def test_two_datasets_of_the_same_folder_name_are_not_mistaken_for_each_other(
+    make_run, tokenizer_folder, tokenizer
+):
+    # datasets keeps what it loads in one cache; what it takes for the same data must be the same data.
+    loaded = []
+    for seed in (1, 2):
+        run = make_run(f"run{seed}", questions=8, seed=seed)
+        write(run, settings_for(tokenizer_folder))
+        rows = load_samples(run / "dataset", "train", tokenizer)
+        (file,) = (run / "dataset").glob("train-*.parquet")
+        assert rows["completion"][:] == pq.read_table(file)["completion"].to_pylist()
+        loaded.append(rows["completion"][:])
+    assert loaded[0] != loaded[1]

@@ -15,14 +15,18 @@ app = typer.Typer(
     no_args_is_help=True,
     help=(
         "Train a causal language model in three stages.\n\n"
-        "Each stage reads one TOML file, goes on from its last whole checkpoint when run again, and leaves a model "
-        "that plain transformers loads under OUTPUT/model.\n\n"
+        "Each stage reads one TOML file, goes on from its last whole checkpoint when run again, and leaves "
+        "a model that plain transformers loads under OUTPUT/model.\n\n"
         "Example:  steiner train sft --config recipes/countdown/sft.toml"
     ),
 )
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="TOML file with the settings of the stage.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Discard a training of other settings in the same folder.")]
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", help="TOML file with the settings of the stage.")
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Discard a training of other settings in the same folder.")
+]
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
 

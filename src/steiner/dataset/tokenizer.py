@@ -1,12 +1,17 @@
 """A small tokenizer built for a model that is trained from scratch.
 
 A general tokenizer of 150,000 entries would be most of the weights of a model with a million parameters, and
-it cuts numbers where arithmetic does not. This one is a lossless byte-level BPE of a few hundred entries in
-which each number up to a bound is one token. Saved, it is an ordinary tokenizer that `transformers` loads.
+it cuts numbers where arithmetic does not. This one is a byte-level BPE of a few hundred entries in which each
+number up to a bound is one token; it loses nothing but what Unicode NFC makes equal.
+
+It is a `Qwen2Tokenizer` with the pipeline of Qwen2.5, because `transformers` 5 rebuilds exactly that pipeline
+for every folder that holds a model of type `qwen2`, whatever its `tokenizer.json` says. Numbers, which that
+pipeline would cut into digits, are added tokens.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -15,27 +20,22 @@ from steiner.core import InputError
 from steiner.protocol import CHATML_TEMPLATE, CONTROL_TOKENS, add_control_tokens
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 PAD, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 """The ChatML tokens under the names that Qwen2.5 uses. `TURN_END` also ends a completion."""
 
 ROLES = ("system", "user", "assistant")
-
-PIECES = r" ?\p{L}+| ?[0-9]+| ?[^\s\p{L}0-9]|\s+(?!\S)|\s+"
-"""Words, numbers and single signs, each with the one space before it; then what blank space is left.
-
-No token crosses a piece, so numbers never merge with each other or with signs, and brackets stand alone.
-"""
+BYTES = 256
+NUMBER = re.compile(r" ?[0-9]+")
+"""What number tokens take out of a text before words are looked for."""
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, numbers_to: int) -> PreTrainedTokenizerFast:
     """Build a byte-level BPE tokenizer with the ChatML and control tokens.
 
-    If all distinct words of `texts` fit, each becomes one token and the vocabulary stays as small as that;
-    otherwise merges are learned from them (Sennrich et al. 2016, https://arxiv.org/abs/1508.07909) until the
-    vocabulary is full. Larger numbers than `numbers_to` are written digit by digit, other text byte by byte.
+    Merges are learned from `texts` (Sennrich et al. 2016, https://arxiv.org/abs/1508.07909) until every word
+    is one token or the vocabulary is full. Larger numbers than `numbers_to` are written in several tokens.
 
     Args:
         texts: what the model will read; a sample of some thousand texts is enough.
@@ -45,90 +45,62 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, numbers_to: int) -> P
     Raises:
         InputError: if `vocab_size` has no room for bytes, numbers and special tokens.
     """
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import AddedToken
+    from transformers import Qwen2Tokenizer
 
-    fixed = _fixed_pieces(numbers_to)
-    specials = (PAD, TURN_START, TURN_END)
-    room = vocab_size - len(fixed) - len(specials) - len(CONTROL_TOKENS)
-    if room < 0:
+    numbers = _numbers(numbers_to)
+    fixed = BYTES + len(numbers) + len((PAD, TURN_START, TURN_END)) + len(CONTROL_TOKENS)
+    if vocab_size < fixed:
         raise InputError(
-            f"A vocabulary of {vocab_size} has no room for 256 bytes, the numbers to {numbers_to} and the "
-            f"special tokens: they take {vocab_size - room}. Raise it or lower the largest number."
+            f"A vocabulary of {vocab_size} has no room for {BYTES} bytes, the numbers to {numbers_to} and "
+            f"the special tokens: they take {fixed}. Raise it or lower the largest number."
         )
-    backend = _backend(fixed, _count_words(texts, known=set(fixed)), room)
-    backend.add_special_tokens(list(specials))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        eos_token=TURN_END,
+    vocabulary, merges = _learn_merges(texts, BYTES + vocab_size - fixed)
+    tokenizer = Qwen2Tokenizer(
+        vocab=vocabulary,
+        merges=merges,
+        unk_token=PAD,
         pad_token=PAD,
+        eos_token=TURN_END,
         clean_up_tokenization_spaces=False,
         model_max_length=1_000_000,
     )
+    tokenizer.add_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in (PAD, TURN_START, TURN_END)]
+    )
+    tokenizer.add_tokens([AddedToken(number, special=False, normalized=False) for number in numbers])
     tokenizer.chat_template = CHATML_TEMPLATE
     add_control_tokens(tokenizer)
     return tokenizer
 
 
-def _fixed_pieces(numbers_to: int) -> list[str]:
-    """Return what every such tokenizer holds, in id order: 256 bytes, numbers, the roles of a chat."""
-    from tokenizers.pre_tokenizers import ByteLevel
-
-    space = "Ġ"  # how a byte-level vocabulary writes the byte 0x20
-    pieces = sorted(ByteLevel.alphabet())
-    pieces += [mark + str(number) for number in range(numbers_to + 1) for mark in ("", space)]
-    return list(dict.fromkeys([*pieces, *ROLES]))  # the digits are bytes already
+def _numbers(largest: int) -> list[str]:
+    """Return the numbers as tokens: with the space before them, and those of several digits without."""
+    return [f" {n}" for n in range(largest + 1)] + [str(n) for n in range(10, largest + 1)]
 
 
-def _empty_backend(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-
-    # ignore_merges takes a piece that is in the vocabulary whole. That makes numbers and words single tokens
-    # by construction; digits are never merged otherwise, so a larger number is always its digits.
-    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True))
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    backend.decoder = decoders.ByteLevel()
-    return backend
-
-
-def _count_words(texts: Iterable[str], known: set[str]) -> Counter[str]:
-    """Count the pieces of `texts`, in byte-level writing, that are neither known nor numbers."""
-    split = _empty_backend({}, []).pre_tokenizer.pre_tokenize_str
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(piece for piece, _ in split(text))
-    return Counter({p: n for p, n in counts.items() if p not in known and not p.lstrip("Ġ").isdecimal()})
-
-
-def _backend(fixed: list[str], words: Counter[str], room: int) -> Tokenizer:
-    """Return the tokenizer of the fixed pieces and as much of `words` as there is room for."""
-    pieces = list(fixed)
-    merges: list[tuple[str, str]] = []
-    if len(words) <= room:
-        # Ties are broken by text: the same texts in another order give the same ids.
-        pieces += sorted(words, key=lambda word: (-words[word], word))
-    else:
-        learned, merges = _learn_merges(words, room)
-        pieces = list(dict.fromkeys([*fixed, *learned]))
-    return _empty_backend({piece: index for index, piece in enumerate(pieces)}, merges)
-
-
-def _learn_merges(words: Counter[str], room: int) -> tuple[list[str], list[tuple[str, str]]]:
+def _learn_merges(texts: Iterable[str], size: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Return the vocabulary, at most `size` entries, and the merges, learned in the pipeline of Qwen2."""
     import json
 
-    from tokenizers import Tokenizer, models, trainers
-    from tokenizers.pre_tokenizers import ByteLevel
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import Qwen2Tokenizer
 
-    alphabet = ByteLevel.alphabet()
+    pipeline = Qwen2Tokenizer().backend_tokenizer
+    words: Counter[str] = Counter()
+    for text in [*texts, *(f"{role}\n" for role in ROLES)]:
+        for piece in NUMBER.split(pipeline.normalizer.normalize_str(text)):
+            words.update(word for word, _ in pipeline.pre_tokenizer.pre_tokenize_str(piece))
     learner = Tokenizer(models.BPE())
+    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # a word in byte-level writing holds no space
     trainer = trainers.BpeTrainer(
-        vocab_size=len(alphabet) + room, initial_alphabet=alphabet, show_progress=False, special_tokens=[]
+        vocab_size=size,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        min_frequency=1,
+        show_progress=False,
+        special_tokens=[],
     )
-    learner.train_from_iterator((word for word in sorted(words) for _ in range(words[word])), trainer)
+    # Sorted, so that the same texts in another order give the same ids.
+    learner.train_from_iterator((" ".join([word] * words[word]) for word in sorted(words)), trainer)
     model = json.loads(learner.to_str())["model"]
-    learned = sorted(model["vocab"], key=model["vocab"].__getitem__)
-    return learned, [(left, right) for left, right in model["merges"]]
+    return model["vocab"], [(left, right) for left, right in model["merges"]]

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from steiner.core import InputError, Progress, StepBudget
+from steiner.core import Progress, StepBudget
 from steiner.decode.control import Mode
 from steiner.decode.generate import Completion, answer_now, generate
-from steiner.protocol import ControlIds, ControlToken, Message, Parsed, encode_prompt
+from steiner.decode.load import load_model
+from steiner.protocol import ControlIds, ControlToken, Message, Parsed, encode_prompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -58,15 +59,8 @@ class LocalEngine:
         Raises:
             InputError: if it cannot be loaded or lacks the control tokens.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(path)
-            model = AutoModelForCausalLM.from_pretrained(path, use_safetensors=True)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise InputError(f"The model {path} cannot be loaded: {reason}") from error
-        return cls(model.eval(), tokenizer, seed=seed, temperature=temperature)
+        model, tokenizer = load_model(path)
+        return cls(model, tokenizer, seed=seed, temperature=temperature)
 
     def generate(
         self, questions: Sequence[str], budget: StepBudget, progress: Progress | None = None
@@ -93,7 +87,7 @@ class LocalEngine:
 
         With temperature 0 this is what `generate` gives with `max_steps=steps`, at the price of the answer.
         """
-        completions = answer_now(
+        answered = answer_now(
             self._model,
             self._tokenizer,
             self._prompts(questions),
@@ -103,7 +97,7 @@ class LocalEngine:
             max_answer_tokens=self._max_answer_tokens,
             batch_size=self._batch_size,
         )
-        return [self._thought(completion) for completion in completions]
+        return [self._thought(completion) for completion in answered]
 
     def _thought(self, completion: Completion) -> Thought:
         ids, end = completion.completion_ids, self._ids[ControlToken.END]
@@ -112,10 +106,8 @@ class LocalEngine:
 
     def _prompts(self, questions: Sequence[str]) -> list[list[int]]:
         system = [Message(role="system", content=self._system_prompt)] if self._system_prompt else []
-        return [
-            encode_prompt(self._tokenizer, [*system, Message(role="user", content=question)])
-            for question in questions
-        ]
+        messages = [[*system, Message(role="user", content=question)] for question in questions]
+        return [list(ids) for ids in encode_prompts(self._tokenizer, messages)]
 
     def _first_steps(self, ids: Sequence[int], steps: int) -> Sequence[int]:
         """Return a completion up to its `steps`-th STEP_END."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import DynamicCache, GenerationConfig, LogitsProcessorList
 from transformers.utils import logging as transformers_logging
 
 from steiner.core import InputError, NoProgress, Progress, StepBudget
@@ -27,6 +27,13 @@ DEFAULT_NEW_TOKENS = 8192
 
 GREEDY_BELOW = 1e-5
 """A lower temperature counts as 0: scores divided by it would overflow."""
+
+
+TINY = 20_000_000
+"""Parameters below which decoding on a CPU is faster on one thread."""
+
+COMPACT_EVERY = 64
+"""Tokens between two looks for rows that have ended."""
 
 
 class Completion(NamedTuple):
@@ -278,7 +285,7 @@ def _write(
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), _quiet(), _seeded(model, sampler.seed):
+        with torch.inference_mode(), _quiet(), _seeded(model, sampler.seed), _fitting_threads(model):
             for begin in range(0, len(order), sampler.batch_size):
                 batch = order[begin : begin + sampler.batch_size]
                 rows = _write_batch(model, control, [requests[i] for i in batch], sampler)
@@ -293,24 +300,51 @@ def _write(
 def _write_batch(
     model: PreTrainedModel, control: StepControl, requests: Sequence[_Request], sampler: _Sampler
 ) -> list[tuple[int, ...]]:
+    """Generate `COMPACT_EVERY` tokens at a time, and let rows that have ended leave the batch in between.
+
+    The key-value cache goes on from call to call. A batch is as slow as its longest row and attention costs
+    every row that is still in it, so without this a few long searches would cost as much as if all were.
+    """
     ids = control.ids
     texts = [request.prompt + request.prefix for request in requests]
     width = max(map(len, texts))
-    input_ids = torch.tensor([[ids.pad] * (width - len(text)) + list(text) for text in texts])
-    mask = torch.tensor([[0] * (width - len(text)) + [1] * len(text) for text in texts])
-    processor = StepControlLogitsProcessor(
-        control,
-        [request.budget for request in requests],
-        [width - len(request.prefix) for request in requests],
-        in_place=True,
-    )
-    output = model.generate(
-        input_ids=input_ids.to(model.device),
-        attention_mask=mask.to(model.device),
-        generation_config=sampler.config(ids, max(request.new_tokens for request in requests)),
-        logits_processor=LogitsProcessorList([processor]),
-    )
-    return [_until(row, ids.eos) for row in output[:, width:].tolist()]
+    rows = torch.tensor([[ids.pad] * (width - len(text)) + list(text) for text in texts]).to(model.device)
+    mask = torch.tensor([[0] * (width - len(text)) + [1] * len(text) for text in texts]).to(model.device)
+    written: list[tuple[int, ...]] = [()] * len(requests)
+    alive = list(range(len(requests)))
+    left = max(request.new_tokens for request in requests)
+    cache: DynamicCache | None = None
+    while alive and left > 0:
+        processor = StepControlLogitsProcessor(
+            control,
+            [requests[i].budget for i in alive],
+            [width - len(requests[i].prefix) for i in alive],
+            in_place=True,
+        )
+        output = model.generate(
+            input_ids=rows,
+            attention_mask=mask,
+            generation_config=sampler.config(ids, min(left, COMPACT_EVERY)),
+            logits_processor=LogitsProcessorList([processor]),
+            past_key_values=cache,
+            return_dict_in_generate=True,
+        )
+        rows, cache = output.sequences, output.past_key_values
+        left -= COMPACT_EVERY
+        new = rows[:, width:]
+        ended = (new == ids.eos).any(dim=1)
+        if left <= 0:
+            ended[:] = True
+        for place in ended.nonzero().flatten().tolist():
+            written[alive[place]] = _until(new[place].tolist(), ids.eos)
+        keep = (~ended).nonzero().flatten()
+        alive = [alive[place] for place in keep.tolist()]
+        if alive:
+            rows = rows[keep]
+            mask = torch.nn.functional.pad(mask[keep], (0, rows.shape[1] - mask.shape[1]), value=1)
+            if len(keep) < len(ended):
+                cache.batch_select_indices(keep)
+    return written
 
 
 def _without(row: tuple[int, ...], eos: int) -> tuple[int, ...]:
@@ -331,6 +365,24 @@ def _seeded(model: PreTrainedModel, seed: int | None) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _fitting_threads(model: PreTrainedModel) -> Iterator[None]:
+    """Run a tiny model on one thread.
+
+    Its matrix products are over before a second thread has woken up, and where another process holds a core,
+    waiting for that thread makes each of them a hundred times slower.
+    """
+    threads = torch.get_num_threads()
+    if model.device.type != "cpu" or threads == 1 or model.num_parameters() > TINY:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def text_sequences(
 
 
 def draw(sequences: Sequence[Example], tokens: int, seed: int) -> list[Example]:
-    """Draw sequences in seeded order until they hold `tokens` tokens, going through all before repeating any."""
+    """Draw in seeded order until there are `tokens` tokens, going through all before repeating any."""
     if not sequences:
         raise InputError("There is nothing to train on: the dataset's training split is empty.")
     drawn: list[Example] = []
@@ -149,8 +149,9 @@ def check_context(sequences: Sequence[Example], context: int, limit: int | None)
     long = [len(s.ids) for s in sequences if len(s.ids) > bound]
     if long:
         raise InputError(
-            f"{len(long)} of {len(sequences)} sequences are longer than the context of {bound} tokens (the longest "
-            f"has {max(long)}). Make the dataset with a smaller token budget, or raise 'context' if the model allows."
+            f"{len(long)} of {len(sequences)} sequences are longer than the context of {bound} tokens (the "
+            f"longest has {max(long)}). Make the dataset with a smaller token budget, or raise 'context' if "
+            "the model allows."
         )
 
 

@@ -38,7 +38,9 @@ class NodeIndex:
     def __init__(self, graph: StepGraph, start_state: str) -> None:
         """Index `graph`; the question node is the state `start_state`."""
         self._facts: dict[str, NodeFacts] = {
-            node.state: facts for node, facts in zip(graph.nodes, graph.facts, strict=True) if node.state is not None
+            node.state: facts
+            for node, facts in zip(graph.nodes, graph.facts, strict=True)
+            if node.state is not None
         }
         self._facts[start_state] = graph.facts[0]
 

@@ -1,4 +1,4 @@
-"""Load or create the model that a stage trains, with the control tokens in its tokenizer and its embeddings."""
+"""Load or create the model that a stage trains, with the control tokens in its vocabulary."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def fit_embeddings(
 ) -> None:
     """Give every token of the tokenizer a row, and start the `fresh` rows at the mean of all trained rows.
 
-    A model with spare rows (Qwen2.5 has some) is not resized. Spare rows are near zero or random, and a
-    token that starts there is hard to emit; the mean is where a token that the model knows nothing about belongs.
+    A model with spare rows (Qwen2.5 has some) is not resized. Spare rows are near zero or random, and a token
+    that starts there is hard to emit; the mean is where one belongs that the model knows nothing about.
     """
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
@@ -116,7 +116,7 @@ def use_bf16(precision: Precision) -> bool:
 
 
 def _untrained_rows(settings: ModelSettings, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Return the ids of the control tokens, unless the model's own tokenizer has them: then they are trained."""
+    """Return the control ids, or none if the model's own tokenizer has them: then they are trained."""
     from transformers import AutoTokenizer
 
     ids = tuple(tokenizer.convert_tokens_to_ids(list(CONTROL_TOKENS)))

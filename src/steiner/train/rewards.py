@@ -4,7 +4,7 @@ The Steiner report rewards each step by a weighting of the node's in-degree e_i,
 the question d_s and distance to the correct answer d_e, and says no more. The formula here is ours:
 
     score(n)  =  w_answer  / (1 + d_e)            0 where the answer cannot be reached (d_e infinite)
-               + w_progress · d_s / (d_s + d_e)   share of the shortest way through n that lies behind it; 0 if d_e is infinite
+               + w_progress · d_s / (d_s + d_e)   share of the shortest way through n that is done; 0 likewise
                + w_breadth · e_o / (1 + e_o)      ways on
                + w_junction · e_i / (1 + e_i)     ways that lead here
 
@@ -12,11 +12,11 @@ the question d_s and distance to the correct answer d_e, and says no more. The f
                        + leave_dead_end      if it backtracks out of a dead end
                        − leave_good_branch   if it backtracks from a node that still leads to the answer
                        − repeat              if n_k was visited before in this completion
-                       − broken              if the step is not sound (a wrong sum, a start that was never reached)
+                       − broken              if the step is not sound (wrong sum, start never reached)
 
 A difference of potentials cannot be farmed by walking in circles: a closed walk earns nothing but the charges
-(Ng, Harada and Russell 1999). A step whose node is not in the graph is "new": nobody knows how good it is, and
-only the charges apply.
+(Ng, Harada and Russell 1999). A step whose node is not in the graph is "new": nobody knows how good it is,
+and only the charges apply.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class GeneratedStep(NamedTuple):
     start: NodeFacts | None
     """Facts of the node it starts from; None if that is unknown."""
     left: NodeFacts | None
-    """Facts of the node that was left by backtracking to get here; None if the step proceeds, or if it is unknown."""
+    """Facts of the node that was left by backtracking to get here; None if it proceeds, or if unknown."""
     backtracks: bool
     """Whether a BACKTRACK stands before it."""
     repeated: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from itertools import groupby
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from trl import GRPOConfig, GRPOTrainer
 
 from steiner.core import InputError, Problem, Progress, StepGraph
 from steiner.protocol import ControlIds, Message, encode_prompt
@@ -26,7 +28,6 @@ from steiner.train.stage import (
     stage_inputs,
     trainer_arguments,
 )
-from trl import GRPOConfig, GRPOTrainer
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -43,6 +44,8 @@ class StepRewardTrainer(GRPOTrainer):
     def __init__(self, *, collector: _Collector, **arguments: Any) -> None:
         """Take the arguments of `GRPOTrainer`; `collector` provides rollouts and advantages."""
         self._collector = collector
+        # TRL warns that `rollout_func` may change; the version is pinned, and here is where it would show.
+        os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
         super().__init__(rollout_func=collector.rollout, reward_funcs=[collector.right], **arguments)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -137,8 +140,8 @@ def train_rl(
     """
     if settings.step_weight > 0 and reader is None:
         raise InputError(
-            "A step-level reward needs a task with exact states, and the task of this run has none that steps "
-            "can be read into: set step_weight = 0 to train on the outcome alone."
+            "A step-level reward needs a task with exact states, and the task of this run has none that "
+            "steps can be read into: set step_weight = 0 to train on the outcome alone."
         )
     with RunDir(settings.run, read_only=True) as run:
         inputs = stage_inputs(settings, graphs=stage_digest(run, "graphs"))
@@ -168,8 +171,8 @@ def _fit(
     accumulation = max(1, batch // settings.optimiser.batch_size)
     if accumulation * settings.optimiser.batch_size != batch:
         raise InputError(
-            f"prompts × group = {batch} completions per update must be a multiple of the optimiser's batch_size "
-            f"{settings.optimiser.batch_size}."
+            f"prompts × group = {batch} completions per update must be a multiple of the optimiser's "
+            f"batch_size {settings.optimiser.batch_size}."
         )
     trainer = StepRewardTrainer(
         collector=collector,

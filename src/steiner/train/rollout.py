@@ -53,7 +53,11 @@ class RolloutWriter:
     """Writes and judges groups of completions."""
 
     def __init__(
-        self, settings: RlSettings, problems: Sequence[RlProblem], is_right: IsRight, reader: StepReader | None
+        self,
+        settings: RlSettings,
+        problems: Sequence[RlProblem],
+        is_right: IsRight,
+        reader: StepReader | None,
     ) -> None:
         """Draw from `problems`; `reader` is None where steps are not rewarded."""
         self._settings = settings
@@ -117,7 +121,9 @@ def group_advantages(
     steps = process_advantages([r.step_rewards for r in rollouts])
     return [
         token_advantages(
-            step_index(rollout.completion.completion_ids, len(steps_S), ids), settings.step_weight * steps_S, outcome
+            step_index(rollout.completion.completion_ids, len(steps_S), ids),
+            settings.step_weight * steps_S,
+            outcome,
         )
         for rollout, steps_S, outcome in zip(rollouts, steps, outcomes, strict=True)
     ]

@@ -1,16 +1,19 @@
-"""What the three stages share: a folder that resumes, checkpoints that are whole, a model that loads anywhere."""
+"""What the stages share: a folder that resumes, whole checkpoints, a model that loads anywhere."""
 
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import datasets
+import torch
 from pydantic import Field
+from transformers import TrainerCallback, TrainingArguments, set_seed
+from transformers.utils import logging as transformers_logging
 
 from steiner.core import InputError, NoProgress, Progress, Record
 from steiner.store import RunDir, Stage, atomic_write, disk_errors
@@ -20,9 +23,6 @@ from steiner.train.settings import OptimiserSettings, StageSettings
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
     from transformers.trainer_callback import TrainerControl, TrainerState
-
-os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-from transformers import TrainerCallback, TrainingArguments, set_seed  # noqa: E402
 
 WHOLE = "WHOLE"
 """File that marks a checkpoint as completely written."""
@@ -137,18 +137,27 @@ class Watch(TrainerCallback):
         self._progress = progress or NoProgress()
         self._note = ""
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """Take over the curve of a resumed run and show where it goes on."""
         self.curve = [p for p in (_point(entry) for entry in state.log_history) if p is not None]
         self._progress.start(self._title, state.max_steps)
         self._progress.update(state.global_step)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """Show progress."""
         self._progress.update(state.global_step, self._note)
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any],
+        **_: Any,
     ) -> None:
         """Keep the point; a loss that is no number ends the training.
 
@@ -161,20 +170,24 @@ class Watch(TrainerCallback):
         bad = [k for k in ("loss", "grad_norm") if not math.isfinite(point.values.get(k, 0.0))]
         if bad:
             raise InputError(
-                f"{self._title}: the {bad[0]} is {point.values[bad[0]]} at step {state.global_step}. The last "
-                f"checkpoint in {args.output_dir} is kept; lower the learning rate or use precision = \"fp32\"."
+                f"{self._title}: the {bad[0]} is {point.values[bad[0]]} at step {state.global_step}. The "
+                f'last checkpoint in {args.output_dir} is kept; lower the learning rate or use precision = "fp32".'
             )
         self.curve.append(point)
         shown = [f"{key} {point.values[key]:.3f}" for key in ("loss", "reward") if key in point.values]
         self._note = ", ".join(shown)
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """Mark the checkpoint as whole: it is called after everything has been written."""
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         if folder.is_dir():
             (folder / WHOLE).touch()
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """Close the progress display."""
         self._progress.finish(self._note)
 
@@ -193,7 +206,8 @@ def trainer_arguments(settings: StageSettings, optimiser: OptimiserSettings, ste
         "adam_beta2": optimiser.beta2,
         "max_grad_norm": optimiser.max_grad_norm,
         "bf16": use_bf16(optimiser.precision),
-        "gradient_checkpointing": optimiser.gradient_checkpointing,
+        "use_cpu": not torch.cuda.is_available(),
+        "activation_checkpointing": optimiser.gradient_checkpointing,
         "save_strategy": "steps",
         "save_steps": optimiser.save_every,
         "save_total_limit": 2,
@@ -219,6 +233,8 @@ def run_trainer(
 
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
+    datasets.disable_progress_bars()
+    transformers_logging.disable_progress_bar()
     set_seed(folder._settings.seed)
     wall, cpu = time.monotonic(), time.process_time()
     with disk_errors("The checkpoint in", folder.path):
@@ -247,5 +263,7 @@ def stage_inputs(settings: StageSettings, **more: str) -> dict[str, str]:
 
 
 def _point(entry: dict[str, Any]) -> CurvePoint | None:
-    values = {k: float(v) for k, v in entry.items() if k not in ("step", "epoch") and isinstance(v, int | float)}
+    values = {
+        k: float(v) for k, v in entry.items() if k not in ("step", "epoch") and isinstance(v, int | float)
+    }
     return CurvePoint(step=int(entry["step"]), values=values) if "loss" in values else None

@@ -21,10 +21,19 @@ from steiner.train.data import (
 )
 from steiner.train.model import load_model, load_tokenizer
 from steiner.train.settings import CptSettings, SftSettings
-from steiner.train.stage import StageFolder, TrainingRecord, Watch, run_trainer, stage_inputs, trainer_arguments
+from steiner.train.stage import (
+    StageFolder,
+    TrainingRecord,
+    Watch,
+    run_trainer,
+    stage_inputs,
+    trainer_arguments,
+)
 
 
-def train_cpt(settings: CptSettings, *, progress: Progress | None = None, force: bool = False) -> TrainingRecord:
+def train_cpt(
+    settings: CptSettings, *, progress: Progress | None = None, force: bool = False
+) -> TrainingRecord:
     """Continue pre-training on plain text mixed with reasoning paths; loss on every token.
 
     It gets the model used to long outputs and gives the 14 control tokens their first training.
@@ -32,7 +41,9 @@ def train_cpt(settings: CptSettings, *, progress: Progress | None = None, force:
     Raises:
         InputError, ResumeError: see `steiner.core.errors`; the message says what to do.
     """
-    texts = {"text": digest([Path(path).read_bytes().hex() for path in settings.text if Path(path).is_file()])}
+    texts = {
+        "text": digest([Path(path).read_bytes().hex() for path in settings.text if Path(path).is_file()])
+    }
     inputs = stage_inputs(settings, dataset=_dataset_digest(settings.dataset), **texts)
     with StageFolder("cpt", settings, inputs, force=force) as folder:
         if folder.is_complete:
@@ -41,7 +52,9 @@ def train_cpt(settings: CptSettings, *, progress: Progress | None = None, force:
         rows = load_samples(settings.dataset, "train", tokenizer)
         examples = mix(
             path_sequences(rows, completion_only=False),
-            lambda limit: text_sequences(read_documents(settings.text), tokenizer, settings.text_block, limit),
+            lambda limit: text_sequences(
+                read_documents(settings.text), tokenizer, settings.text_block, limit
+            ),
             tokens=settings.tokens,
             text_share=settings.text_share,
             seed=settings.seed,
@@ -49,7 +62,9 @@ def train_cpt(settings: CptSettings, *, progress: Progress | None = None, force:
         return _fit(folder, settings, examples, tokenizer, settings.context, progress)
 
 
-def train_sft(settings: SftSettings, *, progress: Progress | None = None, force: bool = False) -> TrainingRecord:
+def train_sft(
+    settings: SftSettings, *, progress: Progress | None = None, force: bool = False
+) -> TrainingRecord:
     """Fine-tune on chat prompts and reasoning paths; loss on the completion only.
 
     Raises:

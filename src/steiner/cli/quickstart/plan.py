@@ -33,7 +33,7 @@ class Plan(Settings):
     """Numbers are drawn from 1 to this."""
     max_result: int = 60
     """Largest target and intermediate result; each number up to it is one token."""
-    truncations: int = 8
+    truncations: int = 16
     paths: int = 20_000
     cpt_tokens: int = 700_000
     sft_tokens: int = 2_600_000
@@ -44,7 +44,7 @@ class Plan(Settings):
     """Step limits of the evaluation; the first is the minimum that a problem needs, the last the final one."""
     step_tokens: int = 30
     """Upper bound of the tokens of one step, for the token limit of an untrained model."""
-    architecture: Architecture = Architecture()
+    architecture: Architecture = Architecture(kv_heads=1)
 
     @classmethod
     def for_minutes(cls, minutes: float, seed: int) -> Plan:
@@ -80,8 +80,8 @@ def problem_settings(plan: Plan) -> CountdownSettings:
 
 
 def synthesis_settings(plan: Plan) -> SynthesisSettings:
-    """Two drafts and some truncations per question."""
-    return SynthesisSettings(seed=plan.seed, truncations=plan.truncations)
+    """Early cuts leave much to explore: the traces of a question visit most of its states."""
+    return SynthesisSettings(seed=plan.seed, truncations=plan.truncations, cut="early")
 
 
 def sample_settings(plan: Plan) -> SampleSettings:

@@ -93,7 +93,7 @@ def show(report: Report, path: Path) -> None:
     for line in report.headline:
         out.print(f"  {line.label:<44} {line.value}  [dim]{line.note}[/dim]")
     out.print(f"\nreport: {path / 'report.html'}  (numbers: {path / 'report.json'})")
-    out.print(f"try it: steiner generate --model {path / 'rl' / 'model'} \"Make 24 from 3 5 9.\"")
+    out.print(f'try it: steiner generate --model {path / "rl" / "model"} "Make 24 from 3 5 9."')
 
 
 def _headline(models: Sequence[ModelResult], comparisons: Sequence) -> tuple[Headline, ...]:  # type: ignore[type-arg]
@@ -164,7 +164,9 @@ def _dataset(run: RunDir) -> DatasetFigures:
 
     statistics = load_statistics(run.path / "dataset")
     columns = ["steps", "backtracks", "reasoning_tokens", "language"]
-    tables = [pq.read_table(f, columns=columns) for f in sorted((run.path / "dataset").glob("train-*.parquet"))]
+    tables = [
+        pq.read_table(f, columns=columns) for f in sorted((run.path / "dataset").glob("train-*.parquet"))
+    ]
     values = {name: [v for t in tables for v in t.column(name).to_pylist()] for name in columns}
     languages = {code: values["language"].count(code) for code in sorted(set(values["language"]))}
     return DatasetFigures(
@@ -195,7 +197,11 @@ def _curves(record: TrainingRecord) -> list[TrainingCurve]:
 
 def _machine() -> str:
     memory = psutil.virtual_memory().total / 2**30
-    cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count()
+    cores = (
+        len(psutil.Process().cpu_affinity())
+        if hasattr(psutil.Process, "cpu_affinity")
+        else psutil.cpu_count()
+    )
     return f"{platform.machine()} {platform.system()}, {cores} cores, {memory:.0f} GiB, no GPU used"
 
 
@@ -204,7 +210,12 @@ def _commit() -> str:
     here = Path(__file__).resolve().parent
     try:
         return subprocess.run(
-            ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=True, timeout=5
+            ["git", "describe", "--always", "--dirty"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
