@@ -49,8 +49,9 @@ def _header(statistics: DatasetStatistics) -> Iterator[str]:
     yield from (f"- {json.dumps(language)}" for language in languages)  # quoted: a bare `no` is false in YAML
     yield from ("task_categories:", "- text-generation", "tags:", "- reasoning", "- backtracking")
     yield from ("size_categories:", f"- {next((name for top, name in SIZES if samples < top), 'n>1M')}")
-    # No `configs` with data files: the names of the files say the split, and datasets 5.2 takes two folders of
-    # the same name and the same relative file names in a card for the same data, and serves the older from its cache.
+    # No `configs` with data files: the names of the files say the split, and datasets 5.2 takes two folders
+    # of the same name and the same relative file names in a card for the same data, and serves the older
+    # from its cache.
     yield from ("---", "")
 
 
