@@ -22,6 +22,7 @@ READERS = {
     "sample": ["--paths", "10"],
     "dataset": ["--tokenizer", "none"],
     "evaluate": ["./no-model"],
+    "tokenizer": [],
 }
 """Commands that read a run directory, with what else they must be told."""
 
