@@ -60,15 +60,11 @@ def load_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerBase, seed
 
 
 def new_model(architecture: Architecture, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
-    """Return a randomly initialised Llama model whose weights depend on the seed alone.
-
-    Not Qwen2: beside such a model `AutoTokenizer` takes the pre-tokenizer of Qwen2 whatever tokenizer.json
-    says, and cuts numbers to digits.
-    """
-    from transformers import LlamaConfig, LlamaForCausalLM
+    """Return a randomly initialised Qwen2 model whose weights depend on the seed alone."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
 
     rows = -(-len(tokenizer) // ROW_MULTIPLE) * ROW_MULTIPLE
-    config = LlamaConfig(
+    config = Qwen2Config(
         vocab_size=rows,
         hidden_size=architecture.hidden_size,
         intermediate_size=architecture.intermediate_size,
@@ -83,7 +79,7 @@ def new_model(architecture: Architecture, tokenizer: PreTrainedTokenizerBase, se
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return LlamaForCausalLM(config)
+        return Qwen2ForCausalLM(config)
 
 
 def fit_embeddings(
@@ -111,7 +107,7 @@ def use_bf16(precision: Precision) -> bool:
     if precision != "auto":
         return precision == "bf16"
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return True
 
 

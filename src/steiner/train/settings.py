@@ -14,7 +14,7 @@ Precision = Literal["auto", "bf16", "fp32"]
 
 
 class Architecture(Settings):
-    """A Llama model trained from scratch. The vocabulary follows from the tokenizer."""
+    """A Qwen2 model trained from scratch. The vocabulary follows from the tokenizer."""
 
     hidden_size: int = Field(default=128, ge=8)
     layers: int = Field(default=4, ge=1)
