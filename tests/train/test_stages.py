@@ -156,6 +156,23 @@ def test_sft_goes_on_from_the_last_whole_checkpoint(run, base, tmp_path):
     assert same(weights(tmp_path / "sft"), weights(tmp_path / "whole"))
 
 
+def test_force_with_the_same_settings_goes_on(run, base, tmp_path):
+    settings = tiny_run.sft(run, tmp_path / "sft", base, tokens=2400)
+    with pytest.raises(StoppedError):
+        train_sft(settings, progress=StopsAt(3))
+    watcher = StopsAt()
+    train_sft(settings, progress=watcher, force=True)
+    assert watcher.seen[0] == 2
+
+
+def test_force_with_other_settings_starts_from_nothing(run, base, tmp_path):
+    with pytest.raises(StoppedError):
+        train_sft(tiny_run.sft(run, tmp_path / "sft", base, tokens=2400), progress=StopsAt(3))
+    watcher = StopsAt()
+    train_sft(tiny_run.sft(run, tmp_path / "sft", base, tokens=2400, seed=1), progress=watcher, force=True)
+    assert watcher.seen[0] == 0
+
+
 def test_the_same_settings_give_the_same_model(run, base, tmp_path):
     for name in ("one", "two"):
         train_sft(tiny_run.sft(run, tmp_path / name, base, tokens=600))

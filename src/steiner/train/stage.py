@@ -63,13 +63,15 @@ class StageFolder:
         """
         self.name = name
         self.path = Path(settings.output)
-        self._settings = settings
-        self._inputs = inputs
+        self.settings = settings
+        self.inputs = inputs
         self._run = RunDir(self.path)
         try:
             known = self._run.journal.stage(name)
             self._stage = Stage(self._run, name, settings, inputs, force=force)
-            if force and known is not None and not self._stage.is_complete:
+            begun = self._run.journal.stage(name)
+            assert begun is not None  # the line above sees to it
+            if known is not None and (known.settings, known.inputs) != (begun.settings, begun.inputs):
                 self._discard()
         except BaseException:
             self._run.close()
@@ -127,7 +129,7 @@ class StageFolder:
         self._run.close()
 
 
-class Watch(TrainerCallback):
+class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
     """Follows a trainer: progress, the curve, whole checkpoints, and a stop when the loss is no number."""
 
     def __init__(self, title: str, progress: Progress | None) -> None:
@@ -171,7 +173,8 @@ class Watch(TrainerCallback):
         if bad:
             raise InputError(
                 f"{self._title}: the {bad[0]} is {point.values[bad[0]]} at step {state.global_step}. The "
-                f'last checkpoint in {args.output_dir} is kept; lower the learning rate or use precision = "fp32".'
+                f"last checkpoint in {args.output_dir} is kept; lower the learning rate or use "
+                'precision = "fp32".'
             )
         self.curve.append(point)
         shown = [f"{key} {point.values[key]:.3f}" for key in ("loss", "reward") if key in point.values]
@@ -235,14 +238,14 @@ def run_trainer(
     trainer.remove_callback(ProgressCallback)
     datasets.disable_progress_bars()
     transformers_logging.disable_progress_bar()
-    set_seed(folder._settings.seed)
+    set_seed(folder.settings.seed)
     wall, cpu = time.monotonic(), time.process_time()
     with disk_errors("The checkpoint in", folder.path):
         trainer.train(resume_from_checkpoint=folder.last_checkpoint())
     record = TrainingRecord(
         stage=folder.name,
-        settings=folder._settings.model_dump(mode="json"),
-        inputs=folder._inputs,
+        settings=folder.settings.model_dump(mode="json"),
+        inputs=folder.inputs,
         parameters=sum(p.numel() for p in trainer.model.parameters()),
         tokens=tokens(),
         steps=trainer.state.global_step,
