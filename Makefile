@@ -4,9 +4,6 @@
 #                 On a machine with a GPU:  make quickstart CONSTRAINTS=
 #   ARGS          handed to `steiner quickstart`:  make quickstart ARGS="--minutes 60"
 #   PYTHON        Python 3.11 or newer.
-#
-# On Linux without a GPU, a build of torch that leaves CUDA out saves some gigabytes:
-#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make quickstart
 
 PYTHON ?= python3
 CONSTRAINTS ?= constraints-cpu.txt

@@ -13,7 +13,7 @@ from steiner.core import Move, Problem, ReasoningPath, Settings, Step
 from steiner.dataset.tokenizer import train_tokenizer
 from steiner.store import RunDir, Stage, StoredRecord
 
-TEXTS = ["From 3 5 7", "3 + 5 = 8", "left 7 8", "go on", "target 21 , got 15 , no", "(3 * 5) + 7 = 22"]
+TEXTS = ["From 3 5 7", "3 + 5 = 8", "left 7 8", "go on", "target 21 , got 15 , off by 6", "(3 * 5) + 7 = 22"]
 
 
 class UpstreamSettings(Settings):

@@ -13,7 +13,7 @@ from steiner.dataset.tokenise import load_tokenizer, tokenizer_digest
 from steiner.dataset.tokenizer import train_tokenizer
 from steiner.protocol import CONTROL_TOKENS, TextEncoder
 
-TEXTS = ["From 3 5 7", "3 + 5 = 8", "left 7 8", "go on", "target 21 , got 15 , no", "(3 * 5) + 7 = 22"]
+TEXTS = ["From 3 5 7", "3 + 5 = 8", "left 7 8", "go on", "target 21 , got 15 , off by 6", "(3 * 5) + 7 = 22"]
 SMALL = train_tokenizer(TEXTS, vocab_size=512, numbers_to=99)
 OPEN = train_tokenizer(
     [f"the {word}ing of {word}s and {word}ers" for word in ("train", "search", "sample", "grade")] * 3,
@@ -52,7 +52,7 @@ def test_larger_numbers_take_several_tokens():
 
 
 def test_words_and_signs_are_single_tokens():
-    assert spell(SMALL, "target 21 , got 15 , no") == ["target", " 21", " ,", " got", " 15", " ,", " no"]
+    assert spell(SMALL, "target 21 , got 15 , off by 6") == ["target", " 21", " ,", " got", " 15", " ,", " off", " by", " 6"]
     assert spell(SMALL, "(3 * 5) + 7 = 22") == ["(", "3", " *", " 5", ")", " +", " 7", " =", " 22"]
 
 
@@ -89,7 +89,7 @@ def test_special_tokens():
 def test_transformers_loads_what_was_saved(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
-    text = "target 21 , got 15 , no 世界 \n\t<|reasoning_start|>x<|im_end|>"
+    text = "target 21 , got 15 , off by 6 世界 \n\t<|reasoning_start|>x<|im_end|>"
     assert loaded.encode(text) == tokenizer.encode(text)
     assert len(loaded) == len(tokenizer)
     assert (loaded.eos_token_id, loaded.pad_token_id) == (tokenizer.eos_token_id, tokenizer.pad_token_id)

@@ -74,7 +74,7 @@ def step(state: tuple[int, ...], text: str, left: tuple[int, ...]) -> Step:
     verdict = (
         "go on"
         if len(left) > 1
-        else f"target {TARGET} , got {left[0]} , {'yes' if left[0] == TARGET else 'no'}"
+        else f"target {TARGET} , got {left[0]} , off by {abs(TARGET - left[0])}"
     )
     return Step(
         name="From " + " ".join(map(str, state)),

@@ -48,7 +48,7 @@ def check_steps(problem: Problem, steps: tuple[TraceStep, ...]) -> None:
         goes_back = index + 1 < len(steps) and steps[index + 1].parent != index
         if len(after) == 1:
             verdict = "yes" if after == (target,) else "no"
-            assert item.step.reflection == f"target {target} , got {after[0]} , {verdict}"
+            assert item.step.reflection == f"target {target} , got {after[0]} , off by {abs(target - after[0])}"
         else:
             assert item.step.reflection == ("dead end , go back" if goes_back else "go on")
 
@@ -213,15 +213,15 @@ def test_resolve_goes_back_as_far_as_needed_and_no_further(
 def test_a_trace_reads_like_the_design_says(teacher: Teacher) -> None:
     problem = make_problem([3, 5, 7], 22)
     prefix = (_step("From 3 5 7", "3 + 5 = 8", "left 7 8", "go on", -1, "7,8"),
-              _step("From 7 8", "7 + 8 = 15", "left 15", "target 22 , got 15 , no", 0, "15"),
+              _step("From 7 8", "7 + 8 = 15", "left 15", "target 22 , got 15 , off by 7", 0, "15"),
               _step("From 3 5 7", "3 + 7 = 10", "left 5 10", "go on", -1, "5,10"))  # fmt: skip
     trace = teacher.resolve(problem, Attempt(prefix_length=1, steps=prefix), random.Random(0))
     assert [(i.parent, *i.step.model_dump().values(), i.state) for i in trace.steps] == [
         (-1, "From 3 5 7", "3 + 5 = 8", "left 7 8", "go on", "7,8"),
-        (0, "From 7 8", "7 + 8 = 15", "left 15", "target 22 , got 15 , no", "15"),
+        (0, "From 7 8", "7 + 8 = 15", "left 15", "target 22 , got 15 , off by 7", "15"),
         (-1, "From 3 5 7", "3 + 7 = 10", "left 5 10", "dead end , go back", "5,10"),
         (-1, "From 3 5 7", "3 * 5 = 15", "left 7 15", "go on", "7,15"),
-        (3, "From 7 15", "7 + 15 = 22", "left 22", "target 22 , got 22 , yes", "22"),
+        (3, "From 7 15", "7 + 15 = 22", "left 22", "target 22 , got 22 , off by 0", "22"),
     ]
     assert trace.answer == "7 + (3 * 5) = 22"
     assert trace.provenance.details == {"back_to": -1}
@@ -269,7 +269,7 @@ def test_an_unknown_teacher_is_answered_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("prefix_length", [-1, 3])
 def test_an_attempt_cannot_have_more_prefix_than_steps(prefix_length: int) -> None:
-    steps = (_step("From 3 5", "3 + 5 = 8", "left 8", "target 9 , got 8 , no", -1, "8"),)
+    steps = (_step("From 3 5", "3 + 5 = 8", "left 8", "target 9 , got 8 , off by 1", -1, "8"),)
     with pytest.raises(ValueError, match="does not fit into 1 steps"):
         Attempt(prefix_length=prefix_length, steps=steps)
 

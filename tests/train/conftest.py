@@ -13,7 +13,7 @@ TEXTS = [
     "From 3 5 7",
     "left 7 8",
     "go on",
-    "target 21 , got 15 , no yes",
+    "target 21 , got 15 , off by 6",
     "(3 * 5) + 7 = 22",
 ]
 

@@ -25,9 +25,9 @@ def wording(name: str, thought: str, summary: str, reflection: str = "go on") ->
 
 PRODUCT = wording("From 3 5 7", "3 * 5 = 15", "left 7 15")
 SUM = wording("From 3 5 7", "3 + 5 = 8", "left 7 8")
-SOLVED = wording("From 7 15", "15 + 7 = 22", "left 22", "target 22 , got 22 , yes")
-MISS = wording("From 7 8", "7 + 8 = 15", "left 15", "target 22 , got 15 , no")
-UNKNOWN = wording("From 7 15", "15 - 7 = 8", "left 8", "target 22 , got 8 , no")
+SOLVED = wording("From 7 15", "15 + 7 = 22", "left 22", "target 22 , got 22 , off by 0")
+MISS = wording("From 7 8", "7 + 8 = 15", "left 15", "target 22 , got 15 , off by 7")
+UNKNOWN = wording("From 7 15", "15 - 7 = 8", "left 8", "target 22 , got 8 , off by 14")
 
 
 @pytest.fixture(scope="module")

@@ -70,8 +70,22 @@ def test_a_step_earns_the_difference_of_scores():
 def test_going_back_is_judged_by_what_was_left():
     weights = only(leave_dead_end=0.2, leave_good_branch=0.3)
     assert reward(step(SOLVED, HALFWAY, left=DEAD_END, backtracks=True), weights) == pytest.approx(0.2)
+    assert reward(step(SOLVED, DEAD_END, left=DEAD_END, backtracks=True), weights) == 0
     assert reward(step(DEAD_END, QUESTION, left=HALFWAY, backtracks=True), weights) == pytest.approx(-0.3)
     assert reward(step(SOLVED, HALFWAY, left=None, backtracks=True), weights) == 0
+
+
+def test_a_detour_earns_back_what_it_lost_and_no_more():
+    weights = RewardWeights(leave_good_branch=0)
+    straight = [step(HALFWAY, QUESTION), step(SOLVED, HALFWAY)]
+    detour = [
+        step(DEAD_END, QUESTION),
+        step(DEAD_END, DEAD_END),
+        step(DEAD_END, DEAD_END, left=DEAD_END, backtracks=True),
+        step(HALFWAY, QUESTION, left=DEAD_END, backtracks=True),
+        step(SOLVED, HALFWAY),
+    ]
+    assert sum(step_rewards(detour, weights)) == pytest.approx(sum(step_rewards(straight, weights)))
 
 
 def test_an_unsound_step_costs_what_broken_says_and_earns_nothing():

@@ -47,6 +47,9 @@ def sample(
     routes: Annotated[
         str, typer.Option(help="uniform: each route as likely; traces: as often as traces took it.")
     ] = "uniform",
+    order: Annotated[
+        str, typer.Option(help="random, or sorted: the detours from one place in the order of what they say.")
+    ] = "random",
     max_steps: Annotated[int, typer.Option(help="Most steps in a path.")] = 64,
     min_backtracks: Annotated[int, typer.Option(help="Fewest backtracks in a path.")] = 0,
     traces: Annotated[
@@ -73,6 +76,7 @@ def sample(
         "paths_per_question": per_question,
         "longer_ways": longer_ways,
         "routes": routes,
+        "order": order,
         "max_steps": max_steps,
         "min_backtracks": min_backtracks,
         "include_traces": traces,

@@ -66,8 +66,8 @@ def rl(config: ConfigOption, force: ForceOption = False) -> None:
 
     Example:  steiner train rl --config recipes/countdown/rl.toml
     """
-    from steiner.cli.ui import RichProgress
     from steiner.cli.common import is_right, reader_for
+    from steiner.cli.ui import RichProgress
     from steiner.train.settings import RlSettings
 
     settings = load_toml(RlSettings, config)
@@ -113,6 +113,6 @@ def _say(record: TrainingRecord) -> None:
     last = record.curve[-1].values if record.curve else {}
     loss = f", last loss {last['loss']:.4f}" if "loss" in last else ""
     out.print(
-        f"{record.stage}: {record.steps:,} steps, {record.tokens:,} tokens, {record.parameters:,} parameters, "
-        f"{record.seconds:,.0f} s{loss}\nmodel: {model}"
+        f"{record.stage}: {record.steps:,} steps, {record.tokens:,} tokens, "
+        f"{record.parameters:,} parameters, {record.seconds:,.0f} s{loss}\nmodel: {model}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steiner.core import Progress, StepBudget
 from steiner.decode.control import Mode
@@ -53,14 +53,14 @@ class LocalEngine:
         self._batch_size = batch_size
 
     @classmethod
-    def load(cls, path: Path | str, *, seed: int = 0, temperature: float = 0.0) -> LocalEngine:
-        """Load a model folder or hub id, safetensors only.
+    def load(cls, path: Path | str, **options: Any) -> LocalEngine:
+        """Load a model folder or hub id, safetensors only; `options` are those of the constructor.
 
         Raises:
             InputError: if it cannot be loaded or lacks the control tokens.
         """
         model, tokenizer = load_model(path)
-        return cls(model, tokenizer, seed=seed, temperature=temperature)
+        return cls(model, tokenizer, **options)
 
     def generate(
         self, questions: Sequence[str], budget: StepBudget, progress: Progress | None = None

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from steiner.core import Move, Problem, ReasoningPath, Step, StepGraph, Trace, Verdict
 from steiner.graph.locate import locate
-from steiner.graph.settings import SampleSettings
+from steiner.graph.settings import BranchOrder, SampleSettings
+from steiner.graph.sweep import sweeps
 from steiner.graph.walk import SearchSpace, Walk, WalkKey, walks
 from steiner.graph.writer import PathWriter, TextWriter
 
@@ -70,7 +71,8 @@ class PathSampler:
         """Yield each slot's draft, None for an empty slot; ends where the graph is exhausted."""
         taken: set[WalkKey] = set()
         yield from self._own_traces(taken)
-        for walk in walks(self.space, self.settings, Random(f"{self._seed}:walks"), taken):
+        search = sweeps if self.settings.order is BranchOrder.SORTED else walks
+        for walk in search(self.space, self.settings, Random(f"{self._seed}:walks"), taken):
             yield None if walk is None else Draft(walk, None)
 
     def _own_traces(self, taken: set[WalkKey]) -> Iterator[Draft]:

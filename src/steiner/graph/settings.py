@@ -18,6 +18,19 @@ class RouteChoice(StrEnum):
     """Step by step, an edge in proportion to the traces that took it."""
 
 
+class BranchOrder(StrEnum):
+    """In which order a walk tries the ways on from a node."""
+
+    RANDOM = "random"
+    SORTED = "sorted"
+    """Systematically: in the order of what the steps say, numbers by value, down to the first right answer.
+
+    What to try next then follows from what was tried last. `detours` says how many of the failed branches on
+    the way are kept, all of them where it asks for more than there are; each is searched to its end.
+    `depths`, `descents`, `longer_ways` and `routes` do not apply.
+    """
+
+
 class SampleSettings(Settings):
     """Which paths are sampled, and how many. Give either `paths` or `paths_per_question`.
 
@@ -35,6 +48,7 @@ class SampleSettings(Settings):
     """Weights of going at most 1, 2, 3, … steps deep in a detour; empty: down until the search is stuck."""
     descents: tuple[float, ...] = (2.0, 1.0)
     """Weights of 1, 2, … descents in a detour; each after the first is a backtrack inside the branch."""
+    order: BranchOrder = BranchOrder.RANDOM
     longer_ways: float = Field(default=0.0, ge=0.0, le=1.0)
     """Probability that a detour may also pass nodes from which the right answer can be reached."""
     routes: RouteChoice = RouteChoice.UNIFORM

@@ -1,4 +1,4 @@
-"""Arithmetic facts as plain text, for continual pre-training of small models."""
+"""What a Countdown search needs to know, as plain text for the continual pre-training of small models."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from steiner.problems.countdown_states import Limits, operations
 def arithmetic_documents(
     largest: int, limits: Limits, *, seed: int, lines: int = 16, repeats: int = 4
 ) -> Iterator[str]:
-    """Yield documents of `lines` equations each, such as `3 + 5 = 8`, in seeded order.
+    """Yield documents of `lines` lines: equations (`3 + 5 = 8`) and as many comparisons, in seeded order.
 
     Every operation on two numbers from 0 to `largest` that `limits` allow occurs `repeats` times, sums and
-    products in both orders.
+    products in both orders. A quarter of the comparisons are hits: in paths they are so rare that a small model
+    first learns how often they come, and claims them at random, long before it learns to compare.
     """
     facts: list[str] = []
     for small in range(largest + 1):
@@ -24,7 +25,21 @@ def arithmetic_documents(
                 if operation.op in "+*" and small != large:
                     facts.append(f"{operation.right} {operation.op} {operation.left} = {operation.result}")
     for repeat in range(repeats):
-        order = list(facts)
-        random.Random(f"{seed}:arithmetic:{repeat}").shuffle(order)
+        rng = random.Random(f"{seed}:arithmetic:{repeat}")
+        order = facts + [_comparison(largest, rng) for _ in facts]
+        rng.shuffle(order)
         for begin in range(0, len(order), lines):
             yield "\n".join(order[begin : begin + lines])
+
+
+def comparison(target: int, got: int) -> str:
+    """Word how far a number is from the target; every path that reaches a last number says it so.
+
+    A distance and no bare verdict: it is something to compute in every such step, and not only in the rare hit.
+    """
+    return f"target {target} , got {got} , off by {abs(target - got)}"
+
+
+def _comparison(largest: int, rng: random.Random) -> str:
+    target = rng.randint(0, largest)
+    return comparison(target, target if rng.random() < 0.25 else rng.randint(0, largest))

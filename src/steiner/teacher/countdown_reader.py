@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from steiner.core import Problem, Step
+from steiner.problems.arithmetic import comparison
 from steiner.problems.countdown import Limits, Operation, State, make_state, operations, state_key
 from steiner.teacher.countdown_text import Game
 
@@ -82,5 +83,4 @@ def _says_truth(step: Step, state: State, target: int) -> bool:
     """Whether the reflection of a step that leaves one number compares it correctly with the target."""
     if len(state) > 1:
         return True
-    verdict = "yes" if state == (target,) else "no"
-    return step.reflection.strip() == f"target {target} , got {state[0]} , {verdict}"
+    return step.reflection.strip() == comparison(target, state[0])

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from steiner.core import InputError, Step, TraceStep
+from steiner.problems.arithmetic import comparison
 from steiner.problems.countdown import (
     OPERATORS,
     TASK,
@@ -69,8 +70,7 @@ def step_text(state: State, operation: Operation, target: int) -> tuple[Step, st
     """Word the step that does `operation` in `state`; return it with the key of the state it reaches."""
     left = " ".join(map(str, operation.next_state))
     if is_leaf(operation.next_state):
-        verdict = "yes" if operation.next_state == (target,) else "no"
-        reflection = f"target {target} , got {left} , {verdict}"
+        reflection = comparison(target, operation.next_state[0])
     else:
         reflection = GO_ON
     step = Step(

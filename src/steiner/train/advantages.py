@@ -61,10 +61,12 @@ def token_advantages(
     # From the right: a token outside steps takes the number of the next step, `count` if there is none.
     following_T = np.minimum.accumulate(np.where(index_T == NO_STEP, count, index_T)[::-1])[::-1]
     padded = np.append(np.asarray(step_advantages_S, dtype=np.float64), 0.0)
-    return padded[np.minimum(following_T, count)] + outcome
+    advantages_T: NDArray[np.float64] = padded[np.minimum(following_T, count)] + outcome
+    return advantages_T
 
 
 def _normalised(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if values.size < 2 or np.ptp(values) == 0.0:
         return np.zeros_like(values)
-    return (values - values.mean()) / (values.std(ddof=1) + EPSILON)
+    normalised: NDArray[np.float64] = (values - values.mean()) / (values.std(ddof=1) + EPSILON)
+    return normalised

@@ -56,13 +56,18 @@ def locate_steps(
     nodes: NodeIndex,
     reader: StepReader,
 ) -> list[GeneratedStep]:
-    """Return where each step of one completion stands, parallel to `steps`."""
+    """Return where each step of one completion stands, parallel to `steps`.
+
+    A move must say what the step then does: PROCEED and a start elsewhere than the step before reached, or
+    BACKTRACK and no going back, make the step unsound. Otherwise a model could hop without owning up to it.
+    """
     readings = reader.read(problem, steps)
     seen: set[str] = {reader.start_state(problem)}
     located: list[GeneratedStep] = []
     for index, reading in enumerate(readings):
         backtracks = index > 0 and index <= len(moves) and moves[index - 1] is Move.BACKTRACK
-        left = readings[index - 1].state if backtracks else None
+        before = readings[index - 1].state if index else reading.start
+        left = before if backtracks else None
         located.append(
             GeneratedStep(
                 facts=nodes.facts(reading.state),
@@ -70,7 +75,7 @@ def locate_steps(
                 left=nodes.facts(left),
                 backtracks=backtracks,
                 repeated=reading.state in seen,
-                sound=reading.sound,
+                sound=reading.sound and (reading.start != before) == backtracks,
             )
         )
         if reading.state is not None:

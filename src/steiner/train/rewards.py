@@ -8,15 +8,17 @@ the question d_s and distance to the correct answer d_e, and says no more. The f
                + w_breadth · e_o / (1 + e_o)      ways on
                + w_junction · e_i / (1 + e_i)     ways that lead here
 
-    reward of step k = score(n_k) − score(where it started from)
-                       + leave_dead_end      if it backtracks out of a dead end
+    reward of step k = score(n_k) − score(where the search stood before it)
+                       + leave_dead_end      if it backtracks out of a dead end to where the answer is in reach
                        − leave_good_branch   if it backtracks from a node that still leads to the answer
                        − repeat              if n_k was visited before in this completion
                        − broken              if the step is not sound (wrong sum, start never reached)
 
-A difference of potentials cannot be farmed by walking in circles: a closed walk earns nothing but the charges
-(Ng, Harada and Russell 1999). A step whose node is not in the graph is "new": nobody knows how good it is,
-and only the charges apply.
+The search stands at the node of the step before, also when it then backtracks: the differences of a whole
+completion add up to score(last) − score(question), so a detour earns back exactly what it lost and wandering
+cannot be farmed (potential-based shaping, Ng, Harada and Russell 1999). Leaving a dead end is thereby paid
+already; the extra credit is 0 by default because any positive one pays for entering dead ends. A step whose node
+is not in the graph is "new": nobody knows how good it is, and only the charges apply.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ class RewardWeights(Settings):
     progress: float = 0.5
     breadth: float = 0.0
     junction: float = 0.0
-    leave_dead_end: float = Field(default=0.2, ge=0)
+    leave_dead_end: float = Field(default=0.0, ge=0)
     leave_good_branch: float = Field(default=0.2, ge=0)
     repeat: float = Field(default=0.5, ge=0)
     broken: float = Field(default=1.0, ge=0)
@@ -78,10 +80,13 @@ def _reward(step: GeneratedStep, weights: RewardWeights) -> float:
     if not step.sound:
         return -weights.broken
     reward = 0.0
-    if step.facts is not None and step.start is not None:
-        reward += node_score(step.facts, weights) - node_score(step.start, weights)
+    stood = step.left if step.backtracks else step.start
+    if step.facts is not None and stood is not None:
+        reward += node_score(step.facts, weights) - node_score(stood, weights)
     if step.backtracks and step.left is not None:
-        good = step.left.d_e is not None
-        reward += -weights.leave_good_branch if good else weights.leave_dead_end
+        if step.left.d_e is not None:
+            reward -= weights.leave_good_branch
+        elif step.start is not None and step.start.d_e is not None:
+            reward += weights.leave_dead_end
     # A repeated step must never pay, whatever it leads to.
     return min(reward, 0.0) - weights.repeat if step.repeated else reward

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class StepRewardTrainer(GRPOTrainer):
+class StepRewardTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL has no types
     """GRPO whose advantages have shape (B, T): TRL takes them as they are.
 
     Only the advantages are replaced. Sampling goes through TRL's `rollout_func`, the logged reward through a
@@ -49,7 +49,7 @@ class StepRewardTrainer(GRPOTrainer):
         super().__init__(rollout_func=collector.rollout, reward_funcs=[collector.right], **arguments)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        output = super()._generate_and_score_completions(inputs)
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         width = output["completion_ids"].shape[1]
         output["advantages"] = self._collector.advantages(width).to(output["completion_ids"].device)
         for name, value in self._collector.figures().items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import orjson
 from pydantic import TypeAdapter
@@ -12,11 +11,8 @@ from steiner.cli.common import is_right
 from steiner.cli.quickstart.plan import Plan, max_reasoning_tokens
 from steiner.core import Problem, Progress, ReasoningPath, Record
 from steiner.evaluate import SampleResult
-from steiner.evaluate.run import evaluate
+from steiner.evaluate.run import Engine, evaluate
 from steiner.store import RunDir, StoredRecord
-
-if TYPE_CHECKING:
-    from steiner.decode.engine import LocalEngine
 
 STAGE = "evaluation"
 
@@ -46,7 +42,7 @@ def measure(
     run: RunDir,
     name: str,
     title: str,
-    engine: LocalEngine,
+    engine: Engine,
     problems: list[Problem],
     plan: Plan,
     progress: Progress,

@@ -1,7 +1,8 @@
-"""The stages of a quickstart in order. Each is what a command of its own does; each is skipped if it is done."""
+"""The stages of a quickstart in order: what the commands do, each skipped if it is done."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,16 @@ from steiner.cli.quickstart.clock import Clock
 from steiner.cli.quickstart.measure import STAGE as EVALUATION
 from steiner.cli.quickstart.measure import Evaluation, measure, stored
 from steiner.cli.quickstart.plan import Plan
-from steiner.core import Problem
+from steiner.core import Problem, Progress
 from steiner.store import RunDir, Stage, StoredRecord, atomic_write
 from steiner.store.parallel import default_workers
 
 if TYPE_CHECKING:
+    from steiner.problems.source import CountdownProblems
     from steiner.train.stage import TrainingRecord
+
+ANSWER_TOKENS = 24
+"""Longest answer: an expression of three numbers takes about ten tokens."""
 
 HELDOUT = "heldout"
 """Stage of the run's journal that holds the problems of the evaluation."""
@@ -82,54 +87,65 @@ def _train_and_measure(
     run: RunDir, plan: Plan, heldout: list[Problem], clock: Clock, *, force: bool
 ) -> tuple[list[Evaluation], list[TrainingRecord]]:
     """Evaluate the untrained model, then train each stage and evaluate what it made."""
-    from steiner.train.rl import train_rl
     from steiner.train.supervised import train_cpt, train_sft
 
     progress = clock.progress
     evaluations = []
     with clock.stage("untrained model", "Evaluate the untrained model"):
         evaluations.append(_untrained(run, plan, heldout[: plan.untrained], clock))
+    stages: tuple[tuple[str, Callable[[], TrainingRecord]], ...] = (
+        ("cpt", lambda: train_cpt(settings_of.cpt_settings(plan, run.path), progress=progress, force=force)),
+        ("sft", lambda: train_sft(settings_of.sft_settings(plan, run.path), progress=progress, force=force)),
+        ("rl", lambda: _train_rl(run, plan, progress, force=force)),
+    )
     trainings = []
-    for name, title, train in (
-        ("cpt", "CPT", lambda: train_cpt(settings_of.cpt_settings(plan, run.path), progress=progress, force=force)),
-        ("sft", "SFT", lambda: train_sft(settings_of.sft_settings(plan, run.path), progress=progress, force=force)),
-        ("rl", "RL", lambda: train_rl(
-            settings_of.rl_settings(plan, run.path), is_right, reader_for("countdown"), progress=progress, force=force
-        )),
-    ):  # fmt: skip
+    for name, train in stages:
+        title = name.upper()
         with clock.stage(name, f"Train: {title}"):
             trainings.append(train())
         with clock.stage(f"after {name}", f"Evaluate after {title}"):
-            evaluations.append(_trained(run, plan, name, title, heldout, clock))
+            model = run.path / name / "model"
+            problems = heldout[: plan.pretrained] if name == "cpt" else heldout
+            evaluations.append(_measured(run, plan, name, title, model, problems, clock))
     return evaluations, trainings
 
 
+def _train_rl(run: RunDir, plan: Plan, progress: Progress, *, force: bool) -> TrainingRecord:
+    from steiner.train.rl import train_rl
+
+    settings = settings_of.rl_settings(plan, run.path)
+    return train_rl(settings, is_right, reader_for("countdown"), progress=progress, force=force)
+
+
 def _untrained(run: RunDir, plan: Plan, problems: list[Problem], clock: Clock) -> Evaluation:
+    """Evaluate random weights, which are what continual pre-training starts from."""
     done = stored(run, "untrained")
     if done is not None:
         return done
-    from steiner.decode.engine import LocalEngine
     from steiner.train.model import load_model, load_tokenizer
 
     model_settings = settings_of.cpt_settings(plan, run.path).model
     tokenizer = load_tokenizer(model_settings)
-    engine = LocalEngine(load_model(model_settings, tokenizer, plan.seed), tokenizer, max_answer_tokens=24)
-    return measure(run, "untrained", "untrained", engine, problems, plan, clock.progress)
+    folder = run.path / "untrained"
+    load_model(model_settings, tokenizer, plan.seed).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return _measured(run, plan, "untrained", "untrained", folder, problems, clock)
 
 
-def _trained(
-    run: RunDir, plan: Plan, name: str, title: str, problems: list[Problem], clock: Clock
+def _measured(
+    run: RunDir, plan: Plan, name: str, title: str, model: Path, problems: list[Problem], clock: Clock
 ) -> Evaluation:
+    """Evaluate a model, unless an earlier call has."""
     done = stored(run, name)
     if done is not None:
         return done
-    from steiner.decode.engine import LocalEngine
+    from steiner.decode.pool import EnginePool
 
-    engine = LocalEngine.load(run.path / name / "model")
-    return measure(run, name, title, engine, problems, plan, clock.progress)
+    with EnginePool(model, default_workers(), max_answer_tokens=ANSWER_TOKENS) as engine:
+        return measure(run, name, title, engine, problems, plan, clock.progress)
 
 
-def _heldout_settings(plan: Plan):  # type: ignore[no-untyped-def]
+def _heldout_settings(plan: Plan) -> CountdownProblems:
     from steiner.problems.countdown import Split
     from steiner.problems.source import CountdownProblems
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from steiner.core import Settings
-from steiner.graph import SampleSettings
+from steiner.graph.settings import BranchOrder, SampleSettings
 from steiner.problems.countdown import CountdownSettings
 from steiner.synthesis import SynthesisSettings
 from steiner.train.rewards import RewardWeights
@@ -23,15 +23,17 @@ class Plan(Settings):
     """Everything that decides what a quickstart does. The defaults take about ten minutes on two cores."""
 
     seed: int = 0
-    problems: int = 1500
+    problems: int = 4000
     """Training problems, at most; the space of small Countdown problems is finite."""
     heldout: int = 500
     """Problems with number sets that training never sees."""
-    untrained: int = 100
+    untrained: int = 32
     """How many of them the untrained model is tried on: it is slow, and always wrong."""
-    high: int = 12
+    pretrained: int = 100
+    """How many of them the model is tried on after CPT: it seldom ends by itself, so it is slow too."""
+    high: int = 20
     """Numbers are drawn from 1 to this."""
-    max_result: int = 60
+    max_result: int = 30
     """Largest target and intermediate result; each number up to it is one token."""
     truncations: int = 16
     paths: int = 20_000
@@ -41,10 +43,10 @@ class Plan(Settings):
     rl_prompts: int = 8
     rl_group: int = 8
     limits: tuple[int, ...] = (2, 4, 8, 12, 16, 24)
-    """Step limits of the evaluation; the first is the minimum that a problem needs, the last the final one."""
+    """Step limits of the evaluation: from the minimum that a problem needs to the final one."""
     step_tokens: int = 30
     """Upper bound of the tokens of one step, for the token limit of an untrained model."""
-    architecture: Architecture = Architecture(kv_heads=1)
+    architecture: Architecture = Architecture(kv_heads=2)
 
     @classmethod
     def for_minutes(cls, minutes: float, seed: int) -> Plan:
@@ -74,23 +76,29 @@ def problem_settings(plan: Plan) -> CountdownSettings:
         target_high=plan.max_result,
         max_result=plan.max_result,
         heldout_target_share=0.0,
-        heldout_input_share=0.25,
+        heldout_input_share=0.1,
         seed=plan.seed,
     )
 
 
 def synthesis_settings(plan: Plan) -> SynthesisSettings:
     """Early cuts leave much to explore: the traces of a question visit most of its states."""
-    return SynthesisSettings(seed=plan.seed, truncations=plan.truncations, cut="early")
+    return SynthesisSettings(
+        seed=plan.seed, truncations=plan.truncations, cut="early", max_attempt_steps=16
+    )
 
 
 def sample_settings(plan: Plan) -> SampleSettings:
-    """Paths with up to five detours: budgets up to the final limit occur in training."""
+    """Paths that search each branch to its end, in an order that can be followed, before they go on.
+
+    The traces themselves, whose teacher tries branches in an order of its own, only make the graphs.
+    """
     return SampleSettings(
         paths=plan.paths,
         seed=plan.seed,
-        detours=(1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
-        descents=(1.0, 1.0, 1.0),
+        detours=(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 30.0),
+        order=BranchOrder.SORTED,
+        include_traces=False,
         max_steps=plan.limits[-1],
     )
 
@@ -106,7 +114,7 @@ def cpt_settings(plan: Plan, run: Path) -> CptSettings:
         tokens=plan.cpt_tokens,
         context=plan.architecture.context,
         text_block=256,
-        optimiser=_optimiser(3e-3, "constant", 0.1),
+        optimiser=_optimiser(2e-3, "constant", 0.05),
         seed=plan.seed,
     )
 
@@ -119,7 +127,7 @@ def sft_settings(plan: Plan, run: Path) -> SftSettings:
         dataset=str(run / "dataset"),
         tokens=plan.sft_tokens,
         context=plan.architecture.context,
-        optimiser=_optimiser(3e-3, "linear", 0.02),
+        optimiser=_optimiser(2e-3, "linear", 0.02),
         seed=plan.seed,
     )
 
@@ -159,11 +167,11 @@ def _optimiser(rate: float, schedule: str, warmup: float) -> OptimiserSettings:
     return OptimiserSettings.model_validate(
         {
             "learning_rate": rate,
-            "batch_size": 16,
+            "batch_size": 8,
             "schedule": schedule,
             "warmup_share": warmup,
             "weight_decay": 0.1,
             "beta2": 0.98,
-            "save_every": 200,
+            "save_every": 400,
         }
     )

@@ -6,6 +6,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from steiner.evaluate import (
     ModelResult,
     PathExample,
     Report,
+    SampleResult,
     StageTime,
     TrainingCurve,
 )
@@ -56,8 +58,8 @@ def make_report(
         for e in evaluations
     )
     comparisons = tuple(
-        compare(a.samples, b.samples, max_steps=final, titles=(a.title, b.title), seed=plan.seed)
-        for a, b in zip(evaluations[1:], evaluations[2:], strict=False)
+        compare(*_shared(a, b), max_steps=final, titles=(a.title, b.title), seed=plan.seed)
+        for a, b in pairwise(evaluations[1:])
     )
     report = Report(
         title="Quickstart: a small model that searches",
@@ -77,14 +79,22 @@ def make_report(
         training_curves=tuple(curve for record in trainings for curve in _curves(record)),
         dataset=_dataset(run),
         notes=(
-            f"The held-out problems use number sets that never occur in training; {len(heldout)} of them, decoded "
-            "greedily under strict step control.",
-            f"The untrained model was tried on the first {min(plan.untrained, len(heldout))} of them only.",
+            f"The {len(heldout)} held-out problems use number sets that never occur in training. They are "
+            "decoded greedily under strict step control.",
+            f"The untrained model was tried on the first {min(plan.untrained, len(heldout))} of them only, "
+            f"the model after CPT on the first {min(plan.pretrained, len(heldout))}.",
             "One seed: the intervals cover the choice of problems, not of the training run.",
         ),
     )
     write_report(report, run.path / "report.html", run.path / "report.json")
     return report
+
+
+def _shared(before: Evaluation, after: Evaluation) -> tuple[list[SampleResult], list[SampleResult]]:
+    """Return the samples of the problems that both models were asked."""
+    asked = {s.problem_id for s in before.samples} & {s.problem_id for s in after.samples}
+    one, two = ([s for s in e.samples if s.problem_id in asked] for e in (before, after))
+    return one, two
 
 
 def show(report: Report, path: Path) -> None:

@@ -1,0 +1,103 @@
+"""Systematic walks: depth-first in a fixed order, with some of the failed branches left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from random import Random
+
+from steiner.core import NodeKind, StepGraph
+from steiner.graph.settings import SampleSettings
+from steiner.graph.walk import PATIENCE, SearchSpace, Walk, WalkKey
+
+TextRank = tuple[tuple[bool, int, str], ...]
+
+
+def sweeps(
+    space: SearchSpace, settings: SampleSettings, rng: Random, taken: set[WalkKey]
+) -> Iterator[Walk | None]:
+    """Yield draws until the graph is exhausted: a walk not in `taken`, or None where a draw found nothing.
+
+    All are the same sweep to the first right answer in order, with another choice of failed branches kept.
+    """
+    whole = full_sweep(space.graph)
+    if whole is None:
+        return
+    branches = _branches(whole)
+    lost = 0
+    while lost < PATIENCE:
+        wanted = rng.choices(range(len(settings.detours)), settings.detours)[0]
+        kept = set(rng.sample(branches, min(wanted, len(branches))))
+        walk = _without(whole, [top for top in branches if top not in kept])
+        key = space.key(walk)
+        fits = len(walk.nodes) <= settings.max_steps and walk.backtracks >= settings.min_backtracks
+        found = walk if fits and key not in taken else None
+        if found is not None:
+            taken.add(key)
+        lost = 0 if found else lost + 1
+        yield found
+
+
+def full_sweep(graph: StepGraph) -> Walk | None:
+    """Search depth-first in order until a step leads to the right answer, no node twice; None if none does."""
+    answer = graph.answer_index
+    if answer is None:
+        return None
+    nodes: list[int] = []
+    parents: list[int] = []
+    visited: set[int] = set()
+    pending = [(-1, child) for child in reversed(_children(graph, 0))]
+    while pending:
+        parent, node = pending.pop()
+        if node in visited:
+            continue
+        visited.add(node)
+        nodes.append(node)
+        parents.append(parent)
+        if any(edge.target == answer for edge in graph.out_edges[node]):
+            return Walk(tuple(nodes), tuple(parents))
+        here = len(nodes) - 1
+        pending += [(here, child) for child in reversed(_children(graph, node))]
+    return None
+
+
+def _children(graph: StepGraph, source: int) -> list[int]:
+    """Return the steps that follow a node, sorted by their thoughts with numbers by value."""
+    ranked = []
+    for edge in graph.out_edges[source]:
+        node = graph.nodes[edge.target]
+        if node.kind is NodeKind.STEP:
+            ranked.append((min(text_rank(node.wordings[w].thought) for w in edge.wordings), edge.target))
+    return [target for _, target in sorted(ranked)]
+
+
+def text_rank(text: str) -> TextRank:
+    """Return what sorts texts in natural order: `2 + 9` before `2 + 10` before `10 - 2`."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", text)
+    return tuple((part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
+
+
+def _branches(walk: Walk) -> list[int]:
+    """Return the positions where a failed branch begins: steps that leave the route."""
+    route = {-1}
+    position = len(walk.nodes) - 1
+    while position >= 0:
+        route.add(position)
+        position = walk.parents[position]
+    return [i for i, parent in enumerate(walk.parents) if parent in route and i not in route]
+
+
+def _without(walk: Walk, tops: Sequence[int]) -> Walk:
+    """Return the walk without the branches that begin at `tops`."""
+    gone = set(tops)
+    place = {-1: -1}
+    nodes: list[int] = []
+    parents: list[int] = []
+    for i, (node, parent) in enumerate(zip(walk.nodes, walk.parents, strict=True)):
+        if i in gone or parent in gone:
+            gone.add(i)
+            continue
+        place[i] = len(nodes)
+        nodes.append(node)
+        parents.append(place[parent])
+    return Walk(tuple(nodes), tuple(parents))

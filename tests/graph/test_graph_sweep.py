@@ -1,0 +1,84 @@
+"""Systematic walks over random graphs of Countdown and hand-made ones."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from steiner.core import Problem, StepGraph
+from steiner.graph import SampleSettings, build_graph, sample_paths, state_labels
+from steiner.graph.settings import BranchOrder
+from steiner.graph.sweep import full_sweep, text_rank
+from steiner.problems.countdown import Limits, make_problem, outcomes
+from steiner.problems.grading import grade
+from steiner.synthesis import SynthesisSettings, synthesise
+from steiner.teacher import CountdownWriter, SymbolicCountdownTeacher
+
+LIMITS = Limits(max_result=30)
+
+
+def graph_of(numbers: tuple[int, ...], seed: int) -> tuple[Problem, StepGraph]:
+    target = random.Random(seed).choice(sorted(outcomes(tuple(sorted(numbers)), LIMITS)))
+    problem = make_problem(numbers, target, LIMITS)
+    chosen = SynthesisSettings(truncations=12, cut="early", max_attempt_steps=16)
+    traces = synthesise(
+        problem, SymbolicCountdownTeacher(2.0), lambda p, a: grade(p, a).right, chosen, random.Random(seed)
+    )
+    return problem, build_graph(problem, traces, state_labels(traces))
+
+
+NUMBERS = st.tuples(*[st.integers(1, 12)] * 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(NUMBERS, st.integers(0, 9))
+def test_a_sweep_is_in_order_and_ends_at_the_first_right_answer(numbers, seed):
+    problem, graph = graph_of(numbers, seed)
+    walk = full_sweep(graph)
+    assert walk is not None
+    assert len(set(walk.nodes)) == len(walk.nodes)
+    leads = [any(e.target == graph.answer_index for e in graph.out_edges[node]) for node in walk.nodes]
+    assert leads == [False] * (len(leads) - 1) + [True]
+    for parent in set(walk.parents):
+        source = 0 if parent < 0 else walk.nodes[parent]
+        edges = {e.target: e for e in graph.out_edges[source]}
+        below = [node for node, above in zip(walk.nodes, walk.parents, strict=True) if above == parent]
+        ranks = [min(text_rank(graph.nodes[n].wordings[w].thought) for w in edges[n].wordings) for n in below]
+        assert all(before <= after for before, after in pairwise(ranks))
+
+
+@settings(max_examples=40, deadline=None)
+@given(NUMBERS, st.integers(0, 9))
+def test_paths_are_the_sweep_with_branches_left_out(numbers, seed):
+    problem, graph = graph_of(numbers, seed)
+    whole = full_sweep(graph)
+    assert whole is not None
+    ids = [graph.nodes[node].id for node in whole.nodes]
+    chosen = SampleSettings(
+        paths_per_question=8, order=BranchOrder.SORTED, detours=(1, 1, 1, 5), include_traces=False
+    )
+    sampled = sample_paths(problem, graph, chosen, count=8, writer=CountdownWriter())
+    assert sampled.paths
+    assert len({path.id for path in sampled.paths}) == len(sampled.paths)
+    for path in sampled.paths:
+        places = [ids.index(node) for node in path.nodes]
+        assert places == sorted(places)
+        assert places[-1] == len(ids) - 1
+        assert grade(problem, path.answer).right
+
+
+@pytest.mark.parametrize(
+    "texts", [["2 + 9 = 11", "2 + 10 = 12", "10 - 2 = 8"], ["", "1", "a", "a 2", "a 10", "a b"]]
+)
+def test_texts_sort_with_numbers_by_value(texts):
+    assert sorted(reversed(texts), key=text_rank) == sorted(texts, key=text_rank)
+    assert text_rank("2 + 9 = 11") < text_rank("2 + 10 = 12") < text_rank("10 - 2 = 8")
+
+
+def test_a_graph_without_a_right_answer_gives_no_sweep():
+    problem = make_problem((1, 2, 3), 6)
+    assert full_sweep(build_graph(problem, [], ())) is None
