@@ -52,7 +52,8 @@ def test_larger_numbers_take_several_tokens():
 
 
 def test_words_and_signs_are_single_tokens():
-    assert spell(SMALL, "target 21 , got 15 , off by 6") == ["target", " 21", " ,", " got", " 15", " ,", " off", " by", " 6"]
+    text = "target 21 , got 15 , off by 6"
+    assert spell(SMALL, text) == ["target", " 21", " ,", " got", " 15", " ,", " off", " by", " 6"]
     assert spell(SMALL, "(3 * 5) + 7 = 22") == ["(", "3", " *", " 5", ")", " +", " 7", " =", " 22"]
 
 

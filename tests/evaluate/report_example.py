@@ -72,9 +72,7 @@ def operations(state: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
 def step(state: tuple[int, ...], text: str, left: tuple[int, ...]) -> Step:
     """One step in the wording of the symbolic teacher."""
     verdict = (
-        "go on"
-        if len(left) > 1
-        else f"target {TARGET} , got {left[0]} , off by {abs(TARGET - left[0])}"
+        "go on" if len(left) > 1 else f"target {TARGET} , got {left[0]} , off by {abs(TARGET - left[0])}"
     )
     return Step(
         name="From " + " ".join(map(str, state)),

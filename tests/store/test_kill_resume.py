@@ -53,7 +53,8 @@ def make_tokenizer(folder: Path) -> Path:
     """Save a tokenizer that can write anything, and digits one by one."""
     from steiner.dataset.tokenizer import train_tokenizer
 
-    texts = [f"From {n} {n + 1} target {n} , got {n} , off by left dead end , go back on yes" for n in range(99)]
+    words = "target , got , off by left dead end , go back on"
+    texts = [f"From {n} {n + 1} {words}" for n in range(99)]
     train_tokenizer(texts, vocab_size=512, numbers_to=9).save_pretrained(folder)
     return folder
 

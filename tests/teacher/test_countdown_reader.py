@@ -16,8 +16,10 @@ from steiner.teacher.countdown_reader import CountdownReader, Reading
 
 PROBLEM = make_problem([3, 5, 7], 22)
 FIRST = Step(name="From 3 5 7", thought="3 * 5 = 15", summary="left 7 15", reflection="go on")
-LAST = Step(name="From 7 15", thought="15 + 7 = 22", summary="left 22", reflection="target 22 , got 22 , off by 0")
-MISS = Step(name="From 7 15", thought="15 - 7 = 8", summary="left 8", reflection="target 22 , got 8 , off by 14")
+HIT = "target 22 , got 22 , off by 0"
+FAR = "target 22 , got 8 , off by 14"
+LAST = Step(name="From 7 15", thought="15 + 7 = 22", summary="left 22", reflection=HIT)
+MISS = Step(name="From 7 15", thought="15 - 7 = 8", summary="left 8", reflection=FAR)
 
 ANYTHING = st.one_of(
     st.text(max_size=20), st.from_regex(r"(From |left )?\d+( [-+*/=] ?\d+| \d+)*", fullmatch=True)
@@ -100,14 +102,24 @@ def test_a_step_with_a_wrong_part_is_unsound_and_reaches_nothing(change):
 
 @pytest.mark.parametrize(
     "reflection",
-    ["target 22 , got 22 , off by 0", "target 21 , got 22 , off by 1", "target 22 , got 21 , off by 1", "go on", "yes", ""],
+    [
+        "target 22 , got 22 , off by 1",
+        "target 21 , got 22 , off by 1",
+        "target 22 , got 21 , off by 1",
+        "target 22 , got 22",
+        "go on",
+        "yes",
+        "",
+    ],
 )
 def test_a_wrong_comparison_with_the_target_is_unsound(reflection):
     assert not read(FIRST, LAST.model_copy(update={"reflection": reflection}))[1].sound
 
 
-def test_a_wrong_no_is_unsound_too():
-    assert not read(FIRST, MISS.model_copy(update={"reflection": "target 22 , got 8 , off by 14"}))[1].sound
+def test_claiming_a_hit_that_is_none_is_unsound():
+    claimed = MISS.model_copy(update={"reflection": "target 22 , got 8 , off by 0"})
+    assert read(FIRST, MISS)[1].sound
+    assert not read(FIRST, claimed)[1].sound
 
 
 def test_a_start_that_was_never_reached_is_unsound():

@@ -47,8 +47,8 @@ def check_steps(problem: Problem, steps: tuple[TraceStep, ...]) -> None:
         assert item.step.summary == "left " + " ".join(map(str, after))
         goes_back = index + 1 < len(steps) and steps[index + 1].parent != index
         if len(after) == 1:
-            verdict = "yes" if after == (target,) else "no"
-            assert item.step.reflection == f"target {target} , got {after[0]} , off by {abs(target - after[0])}"
+            (got,) = after
+            assert item.step.reflection == f"target {target} , got {got} , off by {abs(target - got)}"
         else:
             assert item.step.reflection == ("dead end , go back" if goes_back else "go on")
 

@@ -39,7 +39,7 @@ def sweeps(
 
 
 def full_sweep(graph: StepGraph) -> Walk | None:
-    """Search depth-first in order until a step leads to the right answer, no node twice; None if none does."""
+    """Search depth-first in order until a step leads to the right answer; None if none does."""
     answer = graph.answer_index
     if answer is None:
         return None

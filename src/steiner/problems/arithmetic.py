@@ -14,8 +14,8 @@ def arithmetic_documents(
     """Yield documents of `lines` lines: equations (`3 + 5 = 8`) and as many comparisons, in seeded order.
 
     Every operation on two numbers from 0 to `largest` that `limits` allow occurs `repeats` times, sums and
-    products in both orders. A quarter of the comparisons are hits: in paths they are so rare that a small model
-    first learns how often they come, and claims them at random, long before it learns to compare.
+    products in both orders. A quarter of the comparisons are hits: in paths they are so rare that a small
+    model first learns how often they come, and claims them at random, long before it learns to compare.
     """
     facts: list[str] = []
     for small in range(largest + 1):
@@ -35,7 +35,7 @@ def arithmetic_documents(
 def comparison(target: int, got: int) -> str:
     """Word how far a number is from the target; every path that reaches a last number says it so.
 
-    A distance and no bare verdict: it is something to compute in every such step, and not only in the rare hit.
+    A distance and no bare verdict: it is something to compute in every such step, not only in the rare hit.
     """
     return f"target {target} , got {got} , off by {abs(target - got)}"
 

@@ -69,10 +69,8 @@ def is_leaf(state: State) -> bool:
 def step_text(state: State, operation: Operation, target: int) -> tuple[Step, str]:
     """Word the step that does `operation` in `state`; return it with the key of the state it reaches."""
     left = " ".join(map(str, operation.next_state))
-    if is_leaf(operation.next_state):
-        reflection = comparison(target, operation.next_state[0])
-    else:
-        reflection = GO_ON
+    after = operation.next_state
+    reflection = comparison(target, after[0]) if is_leaf(after) else GO_ON
     step = Step(
         name=f"From {' '.join(map(str, state))}",
         thought=operation.equation,

@@ -9,7 +9,7 @@ the question d_s and distance to the correct answer d_e, and says no more. The f
                + w_junction · e_i / (1 + e_i)     ways that lead here
 
     reward of step k = score(n_k) − score(where the search stood before it)
-                       + leave_dead_end      if it backtracks out of a dead end to where the answer is in reach
+                       + leave_dead_end      if it backtracks from a dead end to where the answer is in reach
                        − leave_good_branch   if it backtracks from a node that still leads to the answer
                        − repeat              if n_k was visited before in this completion
                        − broken              if the step is not sound (wrong sum, start never reached)
@@ -17,8 +17,8 @@ the question d_s and distance to the correct answer d_e, and says no more. The f
 The search stands at the node of the step before, also when it then backtracks: the differences of a whole
 completion add up to score(last) − score(question), so a detour earns back exactly what it lost and wandering
 cannot be farmed (potential-based shaping, Ng, Harada and Russell 1999). Leaving a dead end is thereby paid
-already; the extra credit is 0 by default because any positive one pays for entering dead ends. A step whose node
-is not in the graph is "new": nobody knows how good it is, and only the charges apply.
+already; the extra credit is 0 by default because any positive one pays for entering dead ends. A step whose
+node is not in the graph is "new": nobody knows how good it is, and only the charges apply.
 """
 
 from __future__ import annotations

@@ -83,9 +83,7 @@ def problem_settings(plan: Plan) -> CountdownSettings:
 
 def synthesis_settings(plan: Plan) -> SynthesisSettings:
     """Early cuts leave much to explore: the traces of a question visit most of its states."""
-    return SynthesisSettings(
-        seed=plan.seed, truncations=plan.truncations, cut="early", max_attempt_steps=16
-    )
+    return SynthesisSettings(seed=plan.seed, truncations=plan.truncations, cut="early", max_attempt_steps=16)
 
 
 def sample_settings(plan: Plan) -> SampleSettings:
