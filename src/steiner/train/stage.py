@@ -279,7 +279,8 @@ def keep_memory() -> None:
     """Let glibc keep freed blocks for the next step instead of handing them back to the kernel.
 
     Training on a CPU allocates and frees the same tensors in every step. Each release of a large block costs
-    page faults when the next step takes it again: a model of 0.9 million parameters lost a quarter of its speed.
+    page faults when the next step takes it again: a model of 0.9 million parameters lost a quarter of its
+    speed.
     Elsewhere than on Linux with glibc this does nothing.
     """
     if torch.cuda.is_available() or not sys.platform.startswith("linux"):

@@ -22,6 +22,8 @@ class Evaluation(Record):
 
     name: str
     title: str
+    model: str
+    """Digest of the model's files: another model of the same name is measured anew."""
     samples: tuple[SampleResult, ...]
     paths: tuple[ReasoningPath | None, ...]
     """Parallel to the problems; None where the output was no path."""
@@ -32,16 +34,20 @@ class Evaluation(Record):
 _EVALUATION = TypeAdapter(Evaluation)
 
 
-def stored(run: RunDir, name: str) -> Evaluation | None:
-    """Return an evaluation that an earlier call finished."""
+def stored(run: RunDir, name: str, model: str) -> Evaluation | None:
+    """Return an evaluation of this very model that an earlier call finished."""
     record = run.journal.get(STAGE, name)
-    return None if record is None else _EVALUATION.validate_json(record.body)
+    if record is None:
+        return None
+    evaluation = _EVALUATION.validate_json(record.body)
+    return evaluation if evaluation.model == model else None
 
 
 def measure(
     run: RunDir,
     name: str,
     title: str,
+    model: str,
     engine: Engine,
     problems: list[Problem],
     plan: Plan,
@@ -62,6 +68,7 @@ def measure(
     evaluation = Evaluation(
         name=name,
         title=title,
+        model=model,
         samples=tuple(samples),
         paths=tuple(one.parsed.path for one in whole),
         seconds=time.monotonic() - wall,

@@ -119,16 +119,15 @@ def _train_rl(run: RunDir, plan: Plan, progress: Progress, *, force: bool) -> Tr
 
 def _untrained(run: RunDir, plan: Plan, problems: list[Problem], clock: Clock) -> Evaluation:
     """Evaluate random weights, which are what continual pre-training starts from."""
-    done = stored(run, "untrained")
-    if done is not None:
-        return done
     from steiner.train.model import load_model, load_tokenizer
 
-    model_settings = settings_of.cpt_settings(plan, run.path).model
-    tokenizer = load_tokenizer(model_settings)
     folder = run.path / "untrained"
-    load_model(model_settings, tokenizer, plan.seed).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    if not (folder / "WHOLE").exists():
+        model_settings = settings_of.cpt_settings(plan, run.path).model
+        tokenizer = load_tokenizer(model_settings)
+        load_model(model_settings, tokenizer, plan.seed).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        (folder / "WHOLE").touch()
     return _measured(run, plan, "untrained", "untrained", folder, problems, clock)
 
 
@@ -136,13 +135,15 @@ def _measured(
     run: RunDir, plan: Plan, name: str, title: str, model: Path, problems: list[Problem], clock: Clock
 ) -> Evaluation:
     """Evaluate a model, unless an earlier call has."""
-    done = stored(run, name)
+    from steiner.decode.pool import EnginePool
+    from steiner.train.model import model_digest
+
+    digest = model_digest(str(model))
+    done = stored(run, name, digest)
     if done is not None:
         return done
-    from steiner.decode.pool import EnginePool
-
     with EnginePool(model, default_workers(), max_answer_tokens=ANSWER_TOKENS) as engine:
-        return measure(run, name, title, engine, problems, plan, clock.progress)
+        return measure(run, name, title, digest, engine, problems, plan, clock.progress)
 
 
 def _heldout_settings(plan: Plan) -> CountdownProblems:

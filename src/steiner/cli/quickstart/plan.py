@@ -143,9 +143,10 @@ def rl_settings(plan: Plan, run: Path) -> RlSettings:
         max_steps=plan.limits[-1],
         max_reasoning_tokens=max_reasoning_tokens(plan),
         max_answer_tokens=24,
+        step_weight=0.2,
         rewards=RewardWeights(),
         optimiser=OptimiserSettings(
-            learning_rate=3e-4,
+            learning_rate=5e-5,
             batch_size=plan.rl_prompts * plan.rl_group,
             schedule="constant",
             warmup_share=0.1,
