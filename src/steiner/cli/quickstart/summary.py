@@ -126,7 +126,11 @@ def _headline(models: Sequence[ModelResult], comparisons: Sequence) -> tuple[Hea
     if comparisons:
         rl = comparisons[-1]
         rows.append(
-            Headline(label="what RL added", value=points(rl.difference), note=interval(rl.low, rl.high))
+            Headline(
+                label="what RL added",
+                value=f"{points(rl.difference)} points",
+                note=f"{points(rl.low)}…{points(rl.high)}, n={rl.n}",
+            )
         )
     return tuple(rows)
 
