@@ -37,9 +37,9 @@ class Plan(Settings):
     """Largest target and intermediate result; each number up to it is one token."""
     truncations: int = 16
     paths: int = 20_000
-    cpt_tokens: int = 700_000
-    sft_tokens: int = 2_600_000
-    rl_updates: int = 16
+    cpt_tokens: int = 500_000
+    sft_tokens: int = 3_800_000
+    rl_updates: int = 6
     rl_prompts: int = 8
     rl_group: int = 8
     limits: tuple[int, ...] = (2, 4, 8, 12, 16, 24)
