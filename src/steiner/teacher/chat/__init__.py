@@ -1,0 +1,30 @@
+"""Calls of OpenAI-compatible chat endpoints; knows nothing of teachers.
+
+Here are only the types, which load quickly. `steiner.teacher.chat.client.ChatClient` makes the calls and loads aiohttp.
+"""
+
+from steiner.teacher.chat.types import (
+    ChatFailure,
+    ChatRequest,
+    Complete,
+    Endpoint,
+    FailureKind,
+    Finish,
+    Message,
+    Reply,
+    Usage,
+    request_key,
+)
+
+__all__ = [
+    "ChatFailure",
+    "ChatRequest",
+    "Complete",
+    "Endpoint",
+    "FailureKind",
+    "Finish",
+    "Message",
+    "Reply",
+    "Usage",
+    "request_key",
+]
