@@ -1,6 +1,7 @@
 """Calls of OpenAI-compatible chat endpoints; knows nothing of teachers.
 
-Here are only the types, which load quickly. `steiner.teacher.chat.client.ChatClient` makes the calls and loads aiohttp.
+Here are only the types, which load quickly. `ChatClient` in `steiner.teacher.chat.client` makes the calls; it
+loads aiohttp.
 """
 
 from steiner.teacher.chat.types import (

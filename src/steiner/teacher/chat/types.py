@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from steiner.core import Record, Settings, SteinerError, canonical_json
 
@@ -23,13 +24,15 @@ OWN_FIELDS = {
     "stream",
     "stream_options",
 }
-"""Fields of a request body that `Endpoint.extra_body` may not set: the client sets them, or counts on them."""
+"""Fields of a request body that `Endpoint.extra_body` may not set: the client sets or needs them."""
 
 SECRET_NAMES = ("authorization", "api_key", "apikey", "api-key", "access_token", "secret", "password")
 
 
 class Endpoint(Settings):
     """The server and model that are called, and how it wants to be asked. Never holds a key."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     base_url: str = "https://api.openai.com/v1"
     """Everything before `/chat/completions`."""
@@ -39,7 +42,7 @@ class Endpoint(Settings):
     structured: Literal["auto", "json_schema", "json_object", "none"] = "auto"
     """How JSON replies are asked for. `auto`: by schema, falling back when the endpoint refuses that."""
     stream: bool = False
-    extra_body: dict[str, Any] = {}
+    extra_body: dict[str, Any] = Field(default_factory=dict)
     """Further fields of the request body, such as `{"chat_template_kwargs": {"enable_thinking": false}}`."""
     max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
 
@@ -64,9 +67,9 @@ class Endpoint(Settings):
     @classmethod
     def _check_key_env(cls, value: str) -> str:
         # A key pasted here by mistake must not be echoed, so the message leaves the value out.
-        if not value.isidentifier() or not value.isascii() or len(value) > 64:
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", value):
             raise ValueError(
-                "must be the name of an environment variable, such as OPENAI_API_KEY, not the key"
+                "must be the name of an environment variable in capitals, such as OPENAI_API_KEY, not the key"
             )
         return value
 
@@ -177,7 +180,7 @@ class FailureKind(StrEnum):
     BAD_REQUEST = "bad_request"
 
 
-class ChatFailure(SteinerError):
+class ChatFailure(SteinerError):  # noqa: N818 - the errors it groups are called failures throughout
     """A call that failed for good.
 
     Args:
