@@ -42,7 +42,7 @@ class Rejected(Record):
     asks: int
     """Requests made, 0 if none was sent."""
     steps: tuple[TraceStep, ...] = ()
-    """Steps that could be read from the last reply all the same."""
+    """What could be read from the last reply all the same, the steps that the request showed included."""
     answer: str = ""
 
 
