@@ -1,6 +1,7 @@
 """How many requests are in flight: one controller that adapts, and the gate that requests wait at.
 
-`ConcurrencyController` is a pure state machine, `ConcurrencyGate` puts coroutines through it. Every step is O(1).
+`ConcurrencyController` is a pure state machine, `ConcurrencyGate` puts coroutines through it. Every step
+is O(1).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ JUDGED_FROM = 1.5
 HOLD_WINDOWS = 8
 """Windows to stay where growth did not pay before it is tried again."""
 FEWEST_SAMPLES = 4
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds to pause in a 429 episode without `Retry-After`: doubled with each episode that follows at once."""
+LONGEST_PAUSE = 60.0
+"""Seconds; the longest pause that was not asked for."""
 
 
 class Permit(NamedTuple):
@@ -45,16 +46,19 @@ class Baseline(NamedTuple):
 class ConcurrencyController:
     """Grows while it pays, cuts once per episode of 429s, pauses as long as asked, grows again.
 
-    Time passes in windows of about one request per permitted one. A window that went by with requests waiting
-    for permits ends in growth: twofold at first, after a cut by a tenth, a fifth, … again. Whether growth paid
-    is judged by the throughput (requests in flight by their mean seconds, Little's law); if not, the limit goes back
-    and stays for `HOLD_WINDOWS`.
+    Time passes in windows of about one request per permitted one. A window in which requests waited for
+    permits ends in growth: twofold at first, after a cut by a tenth, a fifth, … again. Whether growth paid is
+    judged by the throughput (requests in flight by their mean seconds, Little's law); if it did not, the
+    limit goes back and stays for `HOLD_WINDOWS`.
 
-    All 429s of requests that were sent before a cut belong to the episode of that cut. Other failures change nothing.
+    All 429s of requests that were sent before a cut belong to the episode of that cut. Other failures change
+    nothing.
 
     Args:
         ceiling: the most requests in flight, ever.
         start: the limit to begin with.
+        first_pause: seconds to pause in a 429 episode without `Retry-After`. Each episode that follows
+            without a success in between doubles it, and from the second on it is the least pause whatever was asked.
         clock: monotonic seconds.
         jitter: a factor from 1 up for pauses of our own choice.
     """
@@ -63,6 +67,7 @@ class ConcurrencyController:
         self,
         ceiling: int,
         start: int = 16,
+        first_pause: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = lambda: random.uniform(1.0, 1.5),
     ) -> None:
@@ -77,6 +82,7 @@ class ConcurrencyController:
         self._limit = float(min(start, ceiling))
         self._clock = clock
         self._jitter = jitter
+        self._first_pause = first_pause
         self._given = 0
         self._cut_at = 0  # permits up to this number belong to the last episode or to before
         self._episodes_in_a_row = 0
@@ -135,24 +141,29 @@ class ConcurrencyController:
             permit: from `start`.
             retry_after: seconds that the endpoint asked to wait.
         """
+        flight = max(permit.flight, self.in_flight)
         self.in_flight -= 1
         new = permit.number > self._cut_at
         if new:
             self.episodes += 1
             self._episodes_in_a_row += 1
             self._cut_at = self._given
-            self._limit = max(1.0, min(self._limit, permit.flight) * CUT)
+            self._limit = max(1.0, min(self._limit, flight) * CUT)
             self._growth = 1.1
             self._hold = 0
             self._baseline = None
             self._begin_window()
-        if retry_after is None and new:
-            retry_after = self._jitter() * min(
-                LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._episodes_in_a_row - 1, 10)
-            )
-        if retry_after:
-            self.paused_until = max(self.paused_until, self._clock() + retry_after)
+        pause = max(retry_after or 0.0, self._own_pause(retry_after is not None) if new else 0.0)
+        if pause:
+            self.paused_until = max(self.paused_until, self._clock() + pause)
         return new
+
+    def _own_pause(self, asked: bool) -> float:
+        """Return the seconds to pause at the beginning of an episode, besides what was asked."""
+        doublings = self._episodes_in_a_row - (2 if asked else 1)
+        if doublings < 0:
+            return 0.0
+        return min(LONGEST_PAUSE, self._first_pause * 2.0 ** min(doublings, 10)) * self._jitter()
 
     def _begin_window(self) -> None:
         self._window_from = self._given  # earlier requests ran at another concurrency

@@ -88,16 +88,16 @@ def prompt_tokens(request: ChatRequest) -> int:
     return sum(estimate_tokens(message.content) + 8 for message in request.messages)
 
 
-def usage_of(request: ChatRequest, content: Content) -> Usage:
-    """Return what a reply took: as reported, otherwise estimated."""
-    return content.usage or estimated_usage(request, content.text + content.reasoning)
+def content_usage(request: ChatRequest, content: Content) -> Usage:
+    """Return about what a reply took that does not say."""
+    return estimated_usage(request, estimate_tokens(content.text + content.reasoning))
 
 
-def estimated_usage(request: ChatRequest, written: str) -> Usage:
-    """Return about what a reply took of which `written` was received."""
-    return Usage.model_construct(
+def estimated_usage(request: ChatRequest, completion_tokens: int) -> Usage:
+    """Return about what a reply took, given about how many tokens were written."""
+    return Usage(
         prompt_tokens=prompt_tokens(request),
-        completion_tokens=estimate_tokens(written),
+        completion_tokens=completion_tokens,
         reasoning_tokens=0,
         cached_tokens=0,
         reported=False,
@@ -162,8 +162,8 @@ def make_content(
 def split_thinking(text: str) -> tuple[str, str]:
     """Return the reasoning and the rest of a text that begins with `<think>…</think>`.
 
-    A block that is never closed is all reasoning: the limit of tokens came first. One that is closed but never opened
-    (some chat templates open it in the prompt) ends where it is closed, unless the text is JSON.
+    A block that is never closed is all reasoning: the limit of tokens came first. One that is closed but
+    never opened (some chat templates open it in the prompt) ends where it is closed, unless the text is JSON.
     """
     if "think>" not in text:
         return "", text
@@ -178,7 +178,7 @@ def split_thinking(text: str) -> tuple[str, str]:
 
 
 def read_content(content: Any) -> tuple[str | None, str]:
-    """Return the text (None: there is none) and the reasoning of a message's content: text or a list of parts."""
+    """Return the text (None: there is none) and the reasoning of a message's content, a text or a list."""
     if isinstance(content, str):
         return content, ""
     if not isinstance(content, list):
@@ -202,15 +202,18 @@ def read_usage(value: Any) -> Usage | None:
         return None
     prompt = _count(value.get("prompt_tokens", value.get("input_tokens")))
     completion = _count(value.get("completion_tokens", value.get("output_tokens")))
+    total = _count(value.get("total_tokens"))
+    if prompt is not None and total is not None:
+        # Some endpoints leave the reasoning, or all, out of the completion; it is in the total, and paid.
+        completion = max(completion or 0, total - prompt)
     if prompt is None or completion is None:
         return None
-    of_prompt = value.get("prompt_tokens_details") or {}
-    of_completion = value.get("completion_tokens_details") or {}
-    return Usage.model_construct(
+    cached = _detail(value, "prompt_tokens_details", "cached_tokens")
+    return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        reasoning_tokens=_count(of_completion.get("reasoning_tokens")) or 0 if _is_dict(of_completion) else 0,
-        cached_tokens=_count(of_prompt.get("cached_tokens")) or 0 if _is_dict(of_prompt) else 0,
+        reasoning_tokens=_detail(value, "completion_tokens_details", "reasoning_tokens"),
+        cached_tokens=cached or _count(value.get("prompt_cache_hit_tokens")) or 0,
         reported=True,
     )
 
@@ -251,12 +254,7 @@ class StreamReader:
         if self._fault is not None:
             return self._fault
         if not self.done and not isinstance(self._finish_reason, str):
-            return Fault(
-                FailureKind.CONNECTION,
-                "The stream ended before the reply did.",
-                self._usage,
-                retry_after=None,
-            )
+            return Fault(FailureKind.CONNECTION, "The stream ended before the reply did.", self._usage)
         text = "".join(self._texts) if self._texts else None
         return make_content(
             text,
@@ -346,5 +344,6 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, dict)
+def _detail(usage: dict[str, Any], group: str, name: str) -> int:
+    details = usage.get(group)
+    return (_count(details.get(name)) or 0) if isinstance(details, dict) else 0
