@@ -16,7 +16,7 @@ LABELS = {
     "back_to": "back[_ ]?to|goes? back to|回到|返回",
     "wrong_step": "(?:first )?wrong[_ ]?step|错误步骤|出错步骤",
     "name": "name|title|名称|名字|标题|nombre|nom|名前",
-    "thought": "thoughts?|thinking|reasoning|思考|推理|思路|gedanken?|überlegung|pensamiento|razonamiento|pensée",
+    "thought": "thoughts?|thinking|reasoning|思考|推理|思路|gedanken?|überlegung|pensamiento|pensée",
     "summary": "summary|总结|小结|摘要|zusammenfassung|resumen|résumé|要約|まとめ",
     "reflection": "reflection|check|反思|反省|检查|reflexion|reflexión|réflexion|振り返り",
     "answer": "(?:the )?(?:final )?answer|(?:最终)?答案|antwort|respuesta(?: final)?|réponse|答え",

@@ -111,7 +111,7 @@ def trace_steps(steps: Sequence[ParsedStep], shown: int) -> tuple[TraceStep, ...
 
 
 def clean(text: str) -> str:
-    """Restore LaTeX that lost its backslash, and drop what no file can carry: NUL and halves of characters."""
+    """Restore LaTeX that lost its backslash; drop what no file can carry: NUL and halves of characters."""
     text = _SWALLOWED.sub(lambda match: _LETTER[match.group()], text)
     if "\0" in text:
         text = text.replace("\0", "")
@@ -239,7 +239,7 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, list):
-        return "\n".join(filter(None, map(_text, value)))
+        return "\n".join(_text(item) for item in value if not isinstance(item, list))
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     return ""

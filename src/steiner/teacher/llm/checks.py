@@ -1,0 +1,78 @@
+"""Does a text give away that its writer was told the answer?
+
+Reasoning is spoilt by «the correct answer is given as 18, so the second step must be wrong». Such phrases are
+found by pattern, in English and Chinese whatever the language (models mix them in) and, with a few patterns
+each, in some other languages. What only looks alike is let through: answer choices, answers to earlier parts,
+things given in the question.
+"""
+
+from __future__ import annotations
+
+import re
+
+from steiner.teacher.llm.told_patterns import CHINESE, ENGLISH, OTHERS, compiled
+
+_HELD = ("correct", "right", "true", "actual", "expected", "given", "provided", "known", "target", "intended")
+_TRIGGERS = (
+    *("answer", "solution", "ground truth", "ground-truth", "mark scheme", "marking scheme"),
+    *("as provided", "as supplied", "as was provided", "as was supplied", "as hinted"),
+    *(f"{held} {what}" for held in _HELD for what in ("result", "outcome")),
+)
+"""Every English phrase holds one of these; only sentences that do are looked at."""
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|\n\s*\n")
+_REACH = 160
+"""Characters looked at before and behind such a word."""
+_ENGLISH = compiled(ENGLISH)
+_CHINESE = compiled(CHINESE)
+_CHINESE_TRIGGERS = ("答案", "解答", "结果")
+_OTHERS = {language: compiled(patterns) for language, patterns in OTHERS.items()}
+
+
+def told_phrase(text: str, language: str = "en") -> str | None:
+    """Return the words of `text` that give away that the answer was known, None if none do.
+
+    Args:
+        text: reasoning as written.
+        language: what it is written in (ISO 639-1). English and Chinese are always looked for.
+    """
+    return _english(text) or _chinese(text) or _other(text, language)
+
+
+def mentions_told(text: str, language: str = "en") -> bool:
+    """Say whether the text gives away that its writer was told the answer."""
+    return told_phrase(text, language) is not None
+
+
+def _english(text: str) -> str | None:
+    text = text.lower()
+    for trigger in _TRIGGERS:
+        place = text.find(trigger)
+        while place >= 0:
+            start, end = _sentence(text, place, place + len(trigger))
+            match = _ENGLISH.search(text, start, end)
+            if match:
+                return " ".join(match.group().split())
+            place = text.find(trigger, end)
+    return None
+
+
+def _sentence(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return where the sentence around `text[start:end]` begins and ends, within reach."""
+    low = max(start - _REACH, 0)
+    for match in _SENTENCE_END.finditer(text, low, start):
+        low = match.end()
+    close = _SENTENCE_END.search(text, end, end + _REACH)
+    return low, close.end() if close else min(end + _REACH, len(text))
+
+
+def _chinese(text: str) -> str | None:
+    if text.isascii() or not any(trigger in text for trigger in _CHINESE_TRIGGERS):
+        return None
+    match = _CHINESE.search(text)
+    return match.group() if match else None
+
+
+def _other(text: str, language: str) -> str | None:
+    pattern = _OTHERS.get(language.partition("-")[0])
+    match = pattern.search(text.lower()) if pattern else None
+    return " ".join(match.group().split()) if match else None
