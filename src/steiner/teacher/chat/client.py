@@ -37,6 +37,9 @@ PERMANENT = {
     FailureKind.BAD_REQUEST,
 }
 """Kinds that trying again does not cure."""
+BeforeTry = Callable[[Usage], None]
+"""Called whenever a call is about to be sent, with what its earlier tries may have cost; what it raises ends
+the call."""
 LONG_WAIT = 60.0
 """Seconds; waits from here on are told to the user."""
 
@@ -92,10 +95,11 @@ class ClientStats:
 class _Call:
     """One call under way: how often it was sent and what that may have cost."""
 
-    __slots__ = ("failures", "request", "tries", "wasted")
+    __slots__ = ("before_try", "failures", "request", "tries", "wasted")
 
-    def __init__(self, request: ChatRequest) -> None:
+    def __init__(self, request: ChatRequest, before_try: BeforeTry | None) -> None:
         self.request = request
+        self.before_try = before_try
         self.tries = 0
         self.wasted = NO_USAGE
         self.failures: Counter[str] | None = None
@@ -175,13 +179,17 @@ class ChatClient:
             concurrency=controller.limit,
         )
 
-    async def complete(self, request: ChatRequest) -> Reply:
+    async def complete(self, request: ChatRequest, before_try: BeforeTry | None = None) -> Reply:
         """Make one call, as often as it takes.
+
+        Args:
+            request: what is asked.
+            before_try: may stop the call, also one that waited at the limits or is to be sent again.
 
         Raises:
             ChatFailure: it failed for good; the message says of what and what to do.
         """
-        call = _Call(request)
+        call = _Call(request, before_try)
         while True:
             structured = self._structured
             body = request_body(self.endpoint, request, structured)
@@ -214,6 +222,8 @@ class ChatClient:
                 worst = len(body) // 3 + call.request.max_tokens
                 waited = await self._rates.acquire(worst)
                 reserved = worst
+            if call.before_try is not None:
+                call.before_try(call.wasted)
             call.tries += 1
             self._stats.sent += 1
             self._stats.bytes_sent += len(body)
