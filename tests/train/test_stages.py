@@ -131,10 +131,12 @@ def test_changed_settings_are_refused_by_name_and_force_trains_anew(run, base, t
     assert not same(weights(tmp_path / "sft"), old)
 
 
-def test_sft_goes_on_from_the_last_whole_checkpoint(run, base, tmp_path):
-    undisturbed = train_sft(tiny_run.sft(run, tmp_path / "whole", base))
+@pytest.mark.parametrize("algorithm", ["adamw", "muon"])
+def test_sft_goes_on_from_the_last_whole_checkpoint(run, base, tmp_path, algorithm):
+    optimiser = tiny_run.OPTIMISER | {"algorithm": algorithm}
+    undisturbed = train_sft(tiny_run.sft(run, tmp_path / "whole", base, optimiser=optimiser))
     assert undisturbed.steps >= 6
-    settings = tiny_run.sft(run, tmp_path / "sft", base)
+    settings = tiny_run.sft(run, tmp_path / "sft", base, optimiser=optimiser)
     with pytest.raises(StoppedError):
         train_sft(settings, progress=StopsAt(5))
     assert sorted(folder.name for folder in (tmp_path / "sft").glob("checkpoint-*")) == [

@@ -18,6 +18,7 @@ from steiner.store import RunDir
 from steiner.store.stage import stage_digest
 from steiner.train.locate_steps import NodeIndex, StepReader
 from steiner.train.model import load_model, load_tokenizer
+from steiner.train.optimiser import make_optimiser
 from steiner.train.rollout import IsRight, RlProblem, Rollout, RolloutWriter, group_advantages
 from steiner.train.settings import RlSettings
 from steiner.train.stage import (
@@ -193,6 +194,7 @@ def _fit(
         train_dataset=_prompts(settings, len(problems)),
         processing_class=tokenizer,
         callbacks=[watch],
+        optimizers=(make_optimiser(model, settings.optimiser), None),
     )
     return run_trainer(folder, trainer, watch, tokenizer, tokens=lambda: collector.tokens)
 

@@ -52,9 +52,14 @@ class ModelSettings(Settings):
 
 
 class OptimiserSettings(Settings):
-    """AdamW and its schedule; names and meanings as in transformers."""
+    """The optimiser and its schedule; names and meanings as in transformers where it has them."""
 
+    algorithm: Literal["adamw", "muon"] = "adamw"
+    """`muon`: Muon for the weight matrices of the layers, AdamW for the rest. For training from scratch."""
     learning_rate: float = Field(default=2e-5, gt=0)
+    """Of AdamW."""
+    matrix_learning_rate: float = Field(default=0.02, gt=0)
+    """Of Muon. It follows the same schedule."""
     batch_size: int = Field(default=16, ge=1)
     """Sequences per device and step."""
     gradient_accumulation: int = Field(default=1, ge=1)

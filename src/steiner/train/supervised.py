@@ -20,6 +20,7 @@ from steiner.train.data import (
     to_dataset,
 )
 from steiner.train.model import load_model, load_tokenizer
+from steiner.train.optimiser import make_optimiser
 from steiner.train.settings import CptSettings, SftSettings
 from steiner.train.stage import (
     StageFolder,
@@ -107,6 +108,7 @@ def _fit(  # type: ignore[no-untyped-def]
         train_dataset=to_dataset(examples),
         processing_class=tokenizer,
         callbacks=[watch],
+        optimizers=(make_optimiser(model, optimiser), None),
     )
     total = sum(len(example.ids) for example in examples)
     return run_trainer(folder, trainer, watch, tokenizer, tokens=lambda: total)
