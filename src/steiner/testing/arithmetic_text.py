@@ -54,7 +54,7 @@ _NOTICE = {
     "zh": "再次计算第 {n} 步运算的时候我得到了另一个数，说明那一步算错了。我回到它之前的地方重新计算。",
 }
 _MISSING = {
-    "en": "Every step so far holds when computed once more, but some operations are left on the right. I go on.",
+    "en": "Every step so far holds when computed once more, but some operations are left. I go on.",
     "zh": "到目前为止的每一步再算一遍都成立，但是右边还有没有完成的运算。我继续计算下去。",
 }
 _TOLD = {

@@ -78,17 +78,20 @@ class ImportedModel(Settings):
         module, _, attribute = self.name.partition(":")
         try:
             found = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
+            made = found(**self.arguments) if isinstance(found, type) or not _answers(found) else found
+        except (ImportError, AttributeError, ValueError, TypeError) as error:
             raise InputError(
                 f"the model '{self.name}' cannot be imported ({error}); "
                 "write it as package.module:attribute, and see that the package is installed"
             ) from error
-        model: Model = found(**self.arguments) if isinstance(found, type) or self.arguments else found
-        if not hasattr(model, "complete") and callable(found):
-            model = found()
-        if not hasattr(model, "complete"):
+        if not _answers(made):
             raise InputError(f"the model '{self.name}' has no method complete(body)")
+        model: Model = made
         return model
+
+
+def _answers(found: object) -> bool:
+    return callable(getattr(found, "complete", None))
 
 
 def texts(body: Mapping[str, Any]) -> list[tuple[str, str]]:
