@@ -202,8 +202,18 @@ def test_yields_add_up() -> None:
         parts.append(part)
     total = sum(parts, SynthesisYield())
     assert total.questions == 3
-    for name in SynthesisYield.model_fields:
+    for name in SynthesisYield.model_fields.keys() - {"rejected"}:
         assert getattr(total, name) == sum(getattr(part, name) for part in parts)
+
+
+def test_yields_add_up_by_reason_and_an_unknown_price_makes_the_sum_unknown() -> None:
+    one = SynthesisYield(rejected={"draft: told": 2, "resolve: empty": 1}, usd=0.5, calls=3)
+    two = SynthesisYield(rejected={"draft: told": 1, "attempt: length": 4}, usd=0.25, calls=4)
+    total = one + two
+    assert total.rejected == {"attempt: length": 4, "draft: told": 3, "resolve: empty": 1}
+    assert (total.usd, total.calls) == (0.75, 7)
+    assert (total + SynthesisYield(usd=None)).usd is None
+    assert SynthesisYield.model_validate(total.model_dump()) == total
 
 
 def test_settings_refuse_what_makes_no_sense() -> None:

@@ -1,127 +1,168 @@
-"""Draft → truncate → attempt blind → reveal → resolve, for one question."""
+"""Draft → truncate → attempt blind → reveal → resolve, for one question.
+
+`plan_question` says which calls a question needs and what becomes of their results; two drivers make the
+calls: one after another with a symbolic teacher, side by side with a language model.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from enum import StrEnum
-from typing import Any, Literal
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from pydantic import Field
-
-from steiner.core import Problem, Provenance, Record, Settings, Trace, TraceStep, Verdict
+from steiner.core import Grading, Problem, Provenance, Question, Trace, TraceStep, Verdict
+from steiner.synthesis.outcome import OUTCOME, Outcome, QuestionOutcome
+from steiner.synthesis.settings import Cut, PlanSettings
 from steiner.teacher import Attempt, Teacher
+
+if TYPE_CHECKING:
+    from steiner.teacher.llm.types import AsyncTeacher, Rejected
 
 IsRight = Callable[[Problem, str], bool]
 """Says whether an answer, as written, is right."""
 
-Cut = Literal["uniform", "early", "late"]
-"""Where drafts are cut."""
+Shorten = Callable[[Question, Sequence[TraceStep], int, str], int]
+"""From question, steps of a draft, number wanted and answer: how many of them can be shown blind."""
 
 METHOD = "truncate-reveal"
 """`Provenance.method` of all traces but drafts."""
 
-OUTCOME = "outcome"
-"""Key of a trace's `Outcome` in its `Provenance.details`."""
+_SLOW_GRADING = frozenset({Grading.MATH, Grading.TASK})
+"""Graders that may wait for seconds, for a child process."""
 
 
-class Outcome(StrEnum):
-    """How a trace came about."""
+class DraftCall(NamedTuple):
+    """Ask for a path to the answer, which is known."""
 
-    DRAFT = "draft"
-    """Written open-book."""
-    RIGHT_AT_ONCE = "right-at-once"
-    """The blind attempt found the answer: an alternative route, with the detours it took."""
-    RECOVERED = "recovered"
-    """The blind attempt failed; once the answer was revealed the teacher went back and reached it."""
-    LOST = "lost"
-    """Wrong or without an answer even though the answer was known."""
+    problem: Problem
+    number: int
+    seed: int
+    """31 bits that depend on the run's seed, the problem, the kind of call and `number`, on nothing else."""
 
 
-class SynthesisSettings(Settings):
-    """What decides the traces of a question."""
+class AttemptCall(NamedTuple):
+    """Ask to go on from a prefix without knowing the answer."""
 
-    teacher: str = "countdown"
-    """Name of the teacher; see `steiner.teacher.TEACHERS`."""
-    seed: int = 0
-    drafts: int = Field(default=2, ge=1)
-    """Open-book drafts per question."""
-    truncations: int = Field(default=8, ge=0)
-    """Cuts per question, each of a draft drawn at random."""
-    attempts: int = Field(default=1, ge=1)
-    """Blind attempts per cut."""
-    cut: Cut = "uniform"
-    """How many leading steps a cut keeps, from none to all but one: `early` prefers few, `late` many."""
-    max_attempt_steps: int = Field(default=12, ge=1)
-    """A blind attempt stops after so many steps of its own."""
-    temperature: float = Field(default=2.0, ge=0)
-    """How freely the teacher strays from what looks best to it; 0: never."""
+    question: Question
+    prefix: tuple[TraceStep, ...]
+    max_steps: int
+    number: int
+    seed: int
 
 
-class SynthesisYield(Record):
-    """What came of one question or of many."""
+class ResolveCall(NamedTuple):
+    """Ask to go on from a failed attempt, the answer now being known."""
 
-    questions: int = 0
-    drafts: int = 0
-    right_at_once: int = 0
-    recovered: int = 0
-    lost: int = 0
-    repeated: int = 0
-    """Traces that read like one already there, and were dropped."""
-    steps: int = 0
-    backtracks: int = 0
-
-    @property
-    def traces(self) -> int:
-        """Distinct traces of all outcomes."""
-        return self.drafts + self.right_at_once + self.recovered + self.lost
-
-    def __add__(self, other: SynthesisYield) -> SynthesisYield:
-        """Return the sum, field by field."""
-        return SynthesisYield(
-            **{name: getattr(self, name) + getattr(other, name) for name in SynthesisYield.model_fields}
-        )
-
-    @classmethod
-    def of(cls, traces: Sequence[Trace], settings: SynthesisSettings) -> SynthesisYield:
-        """Return what came of one question, whose traces are `traces`."""
-        outcomes = [trace.provenance.details[OUTCOME] for trace in traces]
-        written = settings.drafts + settings.truncations * settings.attempts
-        return cls(
-            questions=1,
-            drafts=outcomes.count(Outcome.DRAFT),
-            right_at_once=outcomes.count(Outcome.RIGHT_AT_ONCE),
-            recovered=outcomes.count(Outcome.RECOVERED),
-            lost=outcomes.count(Outcome.LOST),
-            repeated=written - len(traces),
-            steps=sum(len(trace.steps) for trace in traces),
-            backtracks=sum(sum(1 for _ in trace.backtracks()) for trace in traces),
-        )
+    problem: Problem
+    attempt: Attempt
+    number: int
+    """That of the attempt."""
+    seed: int
 
 
-def synthesise(
-    problem: Problem, teacher: Teacher, is_right: IsRight, settings: SynthesisSettings, rng: random.Random
-) -> list[Trace]:
-    """Write the traces of one question, without those that read alike.
+Call = DraftCall | AttemptCall | ResolveCall
+Plan = Generator[tuple[Call, ...], "Sequence[Trace | Attempt | Rejected]", QuestionOutcome]
+"""Yields calls that may be made side by side, is sent their results in order, returns the outcome."""
+
+
+def plan_question(
+    problem: Problem,
+    teacher: str,
+    is_right: IsRight,
+    settings: PlanSettings,
+    rng: random.Random,
+    shorten: Shorten | None = None,
+) -> Plan:
+    """Say which calls a question needs, and grade and label what they give.
 
     Right drafts are cut at random, an attempt goes on blind from each cut, and what has not reached the
     answer is resolved with the answer revealed. Where no draft is right, attempts start from the bare
-    question.
+    question. A rejected call is counted and has no successor.
+
+    Args:
+        problem: the question and its answer.
+        teacher: name of the teacher, for the traces.
+        is_right: grades answers.
+        settings: how many calls, and where drafts are cut.
+        rng: draws the cuts.
+        shorten: keeps prefixes that would give the answer away from being shown; None: show as cut.
     """
-    judge = _Judge(problem, teacher.name, is_right)
-    traces = [judge.draft(teacher.draft(problem, rng)) for _ in range(settings.drafts)]
-    drafts = [trace.steps for trace in traces if trace.verdict is Verdict.RIGHT]
-    question = problem.blind()
-    for _ in range(settings.truncations):
-        steps = rng.choice(drafts) if drafts else ()
-        prefix = steps[: cut_point(len(steps), settings.cut, rng)]
-        for _ in range(settings.attempts):
-            attempt = teacher.attempt(question, prefix, settings.max_attempt_steps, rng)
-            if judge.is_right(attempt.answer):
-                traces.append(judge.right_at_once(attempt))
-            else:
-                traces.append(judge.recovered(attempt, teacher.resolve(problem, attempt, rng)))
-    return list(_distinct(traces))
+    judge = _Judge(problem, teacher, is_right)
+    drafted = yield tuple(
+        DraftCall(problem, index, _seed(settings.seed, problem, "draft", index))
+        for index in range(settings.drafts)
+    )
+    traces = [judge.draft(result) for result in drafted if isinstance(result, Trace)]
+    rejected = [cast("Rejected", result) for result in drafted if not isinstance(result, Trace)]
+    calls = tuple(_attempt_calls(problem, traces, settings, rng, shorten))
+    attempted = (yield calls) if calls else ()
+    resolves: list[ResolveCall] = []
+    places: list[int] = []
+    for call, result in zip(calls, attempted, strict=True):
+        if not isinstance(result, Attempt):
+            rejected.append(cast("Rejected", result))
+        elif judge.is_right(result.answer):
+            traces.append(judge.right_at_once(result))
+        else:
+            seed = _seed(settings.seed, problem, "resolve", call.number)
+            resolves.append(ResolveCall(problem, result, call.number, seed))
+            places.append(len(traces))
+    resolved = (yield tuple(resolves)) if resolves else ()
+    recovered: list[tuple[int, Trace]] = []
+    for place, resolve, result in zip(places, resolves, resolved, strict=True):
+        if isinstance(result, Trace):
+            recovered.append((place, judge.recovered(resolve.attempt, result)))
+        else:
+            rejected.append(cast("Rejected", result))
+    traces = _in_order_of_attempts(traces, recovered)
+    distinct = list(_distinct(traces))
+    made = settings.drafts + len(calls) + len(resolves)
+    return QuestionOutcome(distinct, made, len(calls), len(traces) - len(distinct), tuple(rejected))
+
+
+def synthesise(
+    problem: Problem, teacher: Teacher, is_right: IsRight, settings: PlanSettings, rng: random.Random
+) -> list[Trace]:
+    """Write the traces of one question, call after call, without those that read alike."""
+    plan = plan_question(problem, teacher.name, is_right, settings, rng)
+    try:
+        calls = next(plan)
+        while True:
+            calls = plan.send([_make(teacher, call, rng) for call in calls])
+    except StopIteration as stop:
+        outcome: QuestionOutcome = stop.value
+        return outcome.traces
+
+
+async def synthesise_async(
+    problem: Problem, teacher: AsyncTeacher, is_right: IsRight, settings: PlanSettings, language: str
+) -> QuestionOutcome:
+    """Write the traces of one question, making all calls that can be made side by side at once.
+
+    Raises:
+        Exception: what the first call that failed raised, once all calls beside it have ended: what they
+            cost is not lost.
+    """
+    from steiner.teacher.llm.leak import blind_prefix_length
+
+    rng = random.Random(f"{settings.seed}:{problem.id}:traces")
+    plan = plan_question(problem, teacher.name, is_right, settings, rng, blind_prefix_length)
+    slow = problem.grading in _SLOW_GRADING
+    results: list[Trace | Attempt | Rejected] | None = None
+    while True:
+        # A slow grader must not hold up the other questions.
+        step = await asyncio.to_thread(_advance, plan, results) if slow else _advance(plan, results)
+        if isinstance(step, QuestionOutcome):
+            return step
+        made = [_make_async(teacher, call, language) for call in step]
+        ended = await asyncio.gather(*made, return_exceptions=True)
+        errors = [result for result in ended if isinstance(result, BaseException)]
+        if errors:
+            # What stops the whole run must not hide behind what only this question failed of.
+            raise next((error for error in errors if getattr(error, "stops_run", True)), errors[0])
+        results = [result for result in ended if not isinstance(result, BaseException)]
 
 
 def cut_point(length: int, cut: Cut, rng: random.Random) -> int:
@@ -135,6 +176,78 @@ def cut_point(length: int, cut: Cut, rng: random.Random) -> int:
         return rng.randrange(length)
     draws = rng.randrange(length), rng.randrange(length)
     return min(draws) if cut == "early" else max(draws)
+
+
+def _seed(seed: int, problem: Problem, kind: str, index: int) -> int:
+    text = f"{seed}:{problem.id}:{kind}:{index}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest()) >> 1
+
+
+def _attempt_calls(
+    problem: Problem,
+    drafts: Sequence[Trace],
+    settings: PlanSettings,
+    rng: random.Random,
+    shorten: Shorten | None,
+) -> Iterator[AttemptCall]:
+    question = problem.blind()
+    right = [trace.steps for trace in drafts if trace.verdict is Verdict.RIGHT]
+    for cut in range(settings.truncations):
+        steps = rng.choice(right) if right else ()
+        length = cut_point(len(steps), settings.cut, rng)
+        if shorten is not None and length:
+            length = shorten(question, steps, length, problem.answer)
+        for attempt in range(settings.attempts):
+            index = cut * settings.attempts + attempt
+            seed = _seed(settings.seed, problem, "attempt", index)
+            yield AttemptCall(question, steps[:length], settings.max_attempt_steps, index, seed)
+
+
+def _make(teacher: Teacher, call: Call, rng: random.Random) -> Trace | Attempt:
+    match call:
+        case DraftCall():
+            return teacher.draft(call.problem, rng)
+        case AttemptCall():
+            return teacher.attempt(call.question, call.prefix, call.max_steps, rng)
+        case ResolveCall():
+            return teacher.resolve(call.problem, call.attempt, rng)
+
+
+async def _make_async(teacher: AsyncTeacher, call: Call, language: str) -> Trace | Attempt | Rejected:
+    match call:
+        case DraftCall():
+            return await teacher.draft(call.problem, language, call.seed)
+        case AttemptCall():
+            return await teacher.attempt(call.question, call.prefix, call.max_steps, language, call.seed)
+        case ResolveCall():
+            return await teacher.resolve(call.problem, call.attempt, language, call.seed)
+
+
+def _advance(
+    plan: Plan, results: Sequence[Trace | Attempt | Rejected] | None
+) -> tuple[Call, ...] | QuestionOutcome:
+    """Go on with a plan: the next calls, or what came of it."""
+    try:
+        return next(plan) if results is None else plan.send(results)
+    except StopIteration as stop:
+        outcome: QuestionOutcome = stop.value
+        return outcome
+
+
+def _in_order_of_attempts(traces: Sequence[Trace], recovered: Iterable[tuple[int, Trace]]) -> list[Trace]:
+    """Put each resolved trace where its attempt stood among the others.
+
+    Args:
+        traces: drafts and right attempts.
+        recovered: the place in `traces` before which each belongs, ascending, and the trace.
+    """
+    merged: list[Trace] = []
+    done = 0
+    for place, trace in recovered:
+        merged += traces[done:place]
+        merged.append(trace)
+        done = place
+    return merged + list(traces[done:])
 
 
 class _Judge:

@@ -11,7 +11,9 @@ from steiner.core import InputError, Problem, Progress, Trace
 from steiner.problems.grading import grade
 from steiner.store import RunDir, Stage, StageReport, StoredRecord, run_stage
 from steiner.store.stage import stage_digest
-from steiner.synthesis.pipeline import SynthesisSettings, SynthesisYield, synthesise
+from steiner.synthesis.outcome import SynthesisYield
+from steiner.synthesis.pipeline import synthesise
+from steiner.synthesis.settings import SynthesisSettings
 from steiner.teacher import Teacher, make_teacher
 
 PROBLEMS = "problems"
@@ -65,8 +67,9 @@ def synthesise_run(
 def _work(teacher: Teacher, settings: SynthesisSettings, record: StoredRecord) -> bytes:
     problem = Problem.model_validate_json(record.body)
     rng = random.Random(f"{settings.seed}:{problem.id}:traces")
-    return _TRACES.dump_json(synthesise(problem, teacher, _is_right, settings, rng))
+    return _TRACES.dump_json(synthesise(problem, teacher, is_right, settings, rng))
 
 
-def _is_right(problem: Problem, answer: str) -> bool:
+def is_right(problem: Problem, answer: str) -> bool:
+    """Grade an answer by the problem's grader."""
     return grade(problem, answer).right
