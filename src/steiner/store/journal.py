@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,25 @@ CREATE TABLE IF NOT EXISTS records (
     UNIQUE (stage, key)
 );
 CREATE INDEX IF NOT EXISTS records_by_ordinal ON records (stage, ordinal);
+CREATE TABLE IF NOT EXISTS calls (
+    key BLOB PRIMARY KEY,        -- digest of everything that determines the reply
+    kind TEXT NOT NULL,          -- what the call was for
+    prompt INTEGER NOT NULL,     -- tokens, failed tries included
+    completion INTEGER NOT NULL,
+    cost INTEGER,                -- 10^-12 US dollars, failed tries included; NULL where no price was known
+    failures INTEGER NOT NULL,   -- how often the call failed for good
+    body BLOB                    -- zlib-compressed JSON of the reply; NULL while there is none
+);
+"""
+
+_FIND_CALL = "SELECT kind, prompt, completion, cost, body FROM calls WHERE key=? AND body IS NOT NULL"
+_PUT_CALL = """
+INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
+    prompt = prompt + excluded.prompt,
+    completion = completion + excluded.completion,
+    cost = COALESCE(cost + excluded.cost, cost, excluded.cost),
+    failures = failures + excluded.failures,
+    body = COALESCE(excluded.body, body)
 """
 
 
@@ -52,6 +71,38 @@ class StageState(NamedTuple):
     inputs: dict[str, str]
     complete: bool
     summary: dict[str, object]
+
+
+class StoredCall(NamedTuple):
+    """A request to a server that was answered or failed for good. It was paid for: no stage ever deletes it."""
+
+    key: str
+    """Hex digits."""
+    kind: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost: int | None
+    """In 10^-12 US dollars; None where no price is known."""
+    body: bytes | None
+    """JSON of the reply, None where the call failed."""
+
+
+class CallTotals(NamedTuple):
+    """What calls came to."""
+
+    answered: int = 0
+    failures: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: int = 0
+    """In 10^-12 US dollars, of the calls whose price is known."""
+    unpriced_prompt_tokens: int = 0
+    """Of the calls whose price is not known."""
+    unpriced_completion_tokens: int = 0
+
+    def plus(self, other: CallTotals) -> CallTotals:
+        """Return the sum, field by field."""
+        return CallTotals(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 class Journal:
@@ -99,9 +150,14 @@ class Journal:
         return StageState(orjson.loads(settings), orjson.loads(inputs), bool(complete), orjson.loads(summary))
 
     def begin(self, name: str, settings: dict[str, object], inputs: dict[str, str]) -> None:
-        """Register a stage, forgetting all that an earlier one of the same name did."""
+        """Register a stage, forgetting all that an earlier one of the same name did.
+
+        Records under `NAME/…` belong to the stage `NAME` and go with it.
+        """
         with self._transaction():
-            self._db.execute("DELETE FROM records WHERE stage=?", (name,))
+            self._db.execute(
+                "DELETE FROM records WHERE stage=? OR (stage > ? AND stage < ?)", (name, *_parts(name))
+            )
             self._db.execute(
                 "INSERT OR REPLACE INTO stages (name, settings, inputs) VALUES (?, ?, ?)",
                 (name, _json(settings), _json(inputs)),
@@ -112,9 +168,32 @@ class Journal:
         with self._transaction():
             self._db.execute("UPDATE stages SET complete=1, summary=? WHERE name=?", (_json(summary), name))
 
+    def forget(self, name: str, keys: Iterable[str], inputs: dict[str, str]) -> None:
+        """Delete some records of a stage and of its parts `NAME/…`, so that they are made again.
+
+        `inputs` becomes what the stage reads: where it changes, stages that read this one notice.
+        """
+        with self._transaction():
+            for key in keys:
+                self._db.execute(
+                    "DELETE FROM records WHERE key=? AND (stage=? OR (stage > ? AND stage < ?))",
+                    (key, name, *_parts(name)),
+                )
+            self._db.execute(
+                "UPDATE stages SET complete=0, summary='{}', inputs=? WHERE name=?", (_json(inputs), name)
+            )
+
     def put(self, stage: str, records: Iterable[StoredRecord]) -> None:
         """Store records in one transaction; a record of the same key is replaced."""
-        rows = [(stage, r.key, r.ordinal, zlib.compress(r.body, 1)) for r in records]
+        self.put_all({stage: records})
+
+    def put_all(self, records: Mapping[str, Iterable[StoredRecord]]) -> None:
+        """Store records of several stages in one transaction."""
+        rows = [
+            (stage, r.key, r.ordinal, zlib.compress(r.body, 1))
+            for stage, stored in records.items()
+            for r in stored
+        ]
         with self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows)
 
@@ -145,6 +224,57 @@ class Journal:
             for row in rows:
                 yield self._unpack(row)
             last = (rows[-1][1], rows[-1][0])
+
+    def missing(self, source: str, stage: str, batch: int = 256) -> Iterator[StoredRecord]:
+        """Yield the records of `source` that have none of the same key in `stage`, in the run's order.
+
+        Reads `batch` at a time, so that records may be stored meanwhile, and memory stays flat.
+        """
+        last = (-1, "")
+        while True:
+            rows = self._query(
+                "SELECT key, ordinal, body FROM records AS s WHERE stage=? AND (ordinal, key) > (?, ?) "
+                "AND NOT EXISTS (SELECT 1 FROM records WHERE stage=? AND key=s.key) "
+                "ORDER BY ordinal, key LIMIT ?",
+                source, *last, stage, batch,
+            )  # fmt: skip
+            if not rows:
+                return
+            for row in rows:
+                yield self._unpack(row)
+            last = (rows[-1][1], rows[-1][0])
+
+    def call(self, key: str) -> StoredCall | None:
+        """Return an answered call, None if it was never answered."""
+        try:
+            row = self._db.execute(_FIND_CALL, (bytes.fromhex(key),)).fetchone()
+            if row is None:
+                return None
+            kind, prompt, completion, cost, body = row
+            return StoredCall(key, kind, prompt, completion, cost, zlib.decompress(body))
+        except (sqlite3.DatabaseError, zlib.error) as error:
+            raise StorageError(f"The journal {self.path} cannot be read: {error}.") from error
+
+    def put_calls(self, calls: Iterable[StoredCall]) -> None:
+        """Store calls in one transaction. What an earlier failure of the same call cost is added."""
+        rows = [
+            (
+                bytes.fromhex(c.key), c.kind, c.prompt_tokens, c.completion_tokens, c.cost,
+                int(c.body is None), None if c.body is None else _compress_small(c.body),
+            )
+            for c in calls
+        ]  # fmt: skip
+        with self._transaction():
+            self._db.executemany(_PUT_CALL, rows)
+
+    def call_totals(self) -> dict[str, CallTotals]:
+        """Return what all calls of this run came to, by kind."""
+        rows = self._query(
+            "SELECT kind, COUNT(body), SUM(failures), SUM(prompt), SUM(completion), SUM(COALESCE(cost, 0)), "
+            "SUM(CASE WHEN cost IS NULL THEN prompt ELSE 0 END), "
+            "SUM(CASE WHEN cost IS NULL THEN completion ELSE 0 END) FROM calls GROUP BY kind ORDER BY kind"
+        )
+        return {row[0]: CallTotals(*row[1:]) for row in rows}
 
     def _unpack(self, row: tuple[Any, ...]) -> StoredRecord:
         try:
@@ -192,3 +322,14 @@ class _Transaction:
 
 def _json(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _compress_small(body: bytes) -> bytes:
+    """Compress a few kilobytes: setting up zlib's usual tables takes longer than the work itself."""
+    compressor = zlib.compressobj(1, zlib.DEFLATED, 13, 6)
+    return compressor.compress(body) + compressor.flush()
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """Return bounds of the names `NAME/…`: '0' is the character after '/'."""
+    return f"{name}/", f"{name}0"
