@@ -114,8 +114,11 @@ def weights(name: str, text: str) -> tuple[float, ...]:
 def writer_for(problem: Problem) -> PathWriter:
     """Choose who puts a problem's paths into words."""
     from steiner.graph import TextWriter
+    from steiner.synthesis.importers.writer24 import Game24Writer
     from steiner.teacher import CountdownWriter
 
+    if problem.task == "game24":
+        return Game24Writer(TextWriter())
     return CountdownWriter() if problem.task == "countdown" else TextWriter()
 
 

@@ -3,6 +3,7 @@
 >>> from steiner.synthesis.importers import ImportSettings, import_traces
 """
 
-from steiner.synthesis.importers.run import FORMATS, ImportReport, ImportSettings, import_traces
+from steiner.synthesis.importers.run import FORMATS, ImportReport, import_traces
+from steiner.synthesis.importers.settings import ChatColumn, ChatSettings, ImportSettings
 
-__all__ = ["FORMATS", "ImportReport", "ImportSettings", "import_traces"]
+__all__ = ["FORMATS", "ChatColumn", "ChatSettings", "ImportReport", "ImportSettings", "import_traces"]

@@ -12,10 +12,12 @@ from typing import NamedTuple
 import orjson
 from pydantic import Field, TypeAdapter
 
-from steiner.core import InputError, NoProgress, Problem, Progress, Record, Settings, Trace
+from steiner.core import InputError, NoProgress, Problem, Progress, Record, Trace, digest
 from steiner.store import RunDir, Stage, StoredRecord, run_stage
-from steiner.synthesis.importers import mmlu_pro, native
+from steiner.synthesis.importers import bbm, chat, mmlu_pro, native, omegaprm, prm800k, tot24
+from steiner.synthesis.importers.attempts import MakeTraces, Row, plan_rows, traces_of
 from steiner.synthesis.importers.prose import ProseSettings
+from steiner.synthesis.importers.settings import ChatSettings, ImportSettings
 from steiner.synthesis.importers.spill import Plan, Spill, batched, remove_spill
 
 PROBLEMS = "problems"
@@ -27,29 +29,39 @@ _BATCH = 256
 class Format(NamedTuple):
     """How one kind of file becomes problems and traces."""
 
-    read: Callable[[Path], Iterable[tuple[int, str, bytes]]]
+    read: Callable[[Path, ImportSettings], Iterable[Row]]
     """Gives (question number, key, JSON) of each record of a file."""
     plan: Callable[[Spill, Sequence[str], int | None], Plan]
     """Decides which problems there are, at most so many, from the records of all files."""
     traces: Callable[[Spill, Sequence[str], Problem, ProseSettings], list[Trace]]
     """Makes the traces of one problem; a pure function of the records."""
+    several: bool = False
+    """Whether a record may give more than one trace."""
+
+
+def _of_attempts(
+    read: Callable[[Path, ImportSettings], Iterable[Row]], make: MakeTraces, *, several: bool = False
+) -> Format:
+    """Return a format whose records are a question with attempts."""
+    return Format(read, plan_rows, functools.partial(traces_of, make), several)
 
 
 FORMATS: dict[str, Format] = {
-    "mmlu-pro": Format(mmlu_pro.read_archive, mmlu_pro.plan_problems, mmlu_pro.problem_traces),
-    "native": Format(native.read_lines, native.plan_lines, native.line_traces),
+    "mmlu-pro": Format(
+        lambda path, _: mmlu_pro.read_archive(path), mmlu_pro.plan_problems, mmlu_pro.problem_traces
+    ),
+    "native": Format(lambda path, _: native.read_lines(path), native.plan_lines, native.line_traces),
+    "chat": _of_attempts(
+        lambda path, settings: chat.read_chats(path, settings.chat or ChatSettings()), chat.chat_traces
+    ),
+    "prm800k": _of_attempts(lambda path, _: prm800k.read_labels(path), prm800k.labelled_traces, several=True),
+    "omegaprm": _of_attempts(
+        lambda path, _: omegaprm.read_trees(path), omegaprm.rollout_traces, several=True
+    ),
+    "tot24": _of_attempts(lambda path, _: tot24.read_logs(path), tot24.log_traces, several=True),
+    "bbm": _of_attempts(lambda path, _: bbm.read_mistakes(path), bbm.mistake_traces),
 }
 """By the name given on the command line."""
-
-
-class ImportSettings(Settings):
-    """What decides the imported problems and traces, the files' contents apart."""
-
-    format: str = "mmlu-pro"
-    limit: int | None = Field(default=None, ge=1)
-    """Take only the first so many questions."""
-    prose: ProseSettings = ProseSettings()
-    """How prose is split into steps; native traces have their steps already."""
 
 
 class TeacherYield(Record):
@@ -78,11 +90,19 @@ class ImportReport(Record):
     """Questions of all files that differ between them; the version of most files was taken."""
     other_options: int = 0
     """Records left out because their letters stand for other options than the problem's."""
+    unusable: int = 0
+    """Records left out because no question with a known answer can be made of them."""
+
+    several: bool = False
+    """Whether a record may give more than one trace."""
 
     @property
     def bare(self) -> int:
-        """Records left out because nothing but an answer, or a repetition of another trace, is in them."""
-        return self.records - self.other_options - self.traces
+        """Records left out because nothing but an answer, or a repetition of another trace, is in them.
+
+        0 for formats in which one record may give several traces.
+        """
+        return 0 if self.several else self.records - self.other_options - self.traces
 
     @property
     def traces(self) -> int:
@@ -119,6 +139,10 @@ def import_traces(
     progress = progress or NoProgress()
     if settings.format not in FORMATS:
         raise InputError(f"Unknown format '{settings.format}': known are {', '.join(FORMATS)}.")
+    if settings.chat is not None and settings.format != "chat":
+        raise InputError(
+            f"Columns, scores and grading are named only for the format chat, not {settings.format}."
+        )
     by_name = _named(files)
     inputs = {name: _file_digest(path) for name, path in by_name.items()}
     problems = Stage(run, PROBLEMS, settings, inputs, force=force)
@@ -148,7 +172,9 @@ def _prepare(
     """Read the files into the spill and write the problems, as far as that has not been done."""
     chosen = FORMATS[settings.format]
     with Spill(run_path) as spill:
-        spill.fill(sorted(inputs.items()), lambda name: chosen.read(by_name[name]), progress)
+        how = digest([settings.format, settings.chat and settings.chat.model_dump(mode="json")])
+        contents = [(name, f"{content}:{how}") for name, content in sorted(inputs.items())]
+        spill.fill(contents, lambda name: chosen.read(by_name[name], settings), progress)
         wanted = {"settings": settings.digest(), **inputs}
         if problems.is_complete and spill.has_groups(wanted):
             return
@@ -162,8 +188,14 @@ def _prepare(
     )
     for batch in batched(records, _BATCH):
         problems.put(batch)
-    counts = {"repeated": plan.repeated, "corrected": plan.corrected, "records": plan.records,
-              "other_options": plan.other_options}  # fmt: skip
+    counts = {
+        "repeated": plan.repeated,
+        "corrected": plan.corrected,
+        "records": plan.records,
+        "other_options": plan.other_options,
+        "unusable": plan.unusable,
+        "several": chosen.several,
+    }
     problems.finish({"problems": len(plan.problems), **counts})
 
 

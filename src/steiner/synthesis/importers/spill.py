@@ -37,6 +37,8 @@ class Plan(NamedTuple):
     """Question numbers that repeat the content of another one."""
     corrected: int
     """Questions whose text, options or key differ between files; the version of most files is taken."""
+    unusable: int = 0
+    """Records of all files that no problem can be made of."""
 
 
 class Spill:
