@@ -52,6 +52,7 @@ class Prompts:
     def __init__(self, texts: Mapping[str, str], origins: Mapping[str, str]) -> None:
         self._texts = dict(texts)
         self._origins = dict(origins)
+        self._systems: dict[Call, Message] = {}
         self._environment = _environment(self._texts, self._origins)
 
     @cached_property
@@ -72,12 +73,10 @@ class Prompts:
         """
         # The system message is given no values, so that it is the same for all questions: endpoints charge
         # less for the beginning of a prompt that they have seen before.
-        system = self.render(f"{call}.system.md", {})
+        if call not in self._systems:
+            self._systems[call] = Message(role="system", content=self.render(f"{call}.system.md", {}))
         user = self.render(f"{call}.user.md", values)
-        return (
-            Message(role="system", content=system),
-            Message(role="user", content=f"{user}\n\n{note}" if note else user),
-        )
+        return self._systems[call], Message(role="user", content=f"{user}\n\n{note}" if note else user)
 
     def render(self, name: str, values: Mapping[str, Any]) -> str:
         """Render one file.
