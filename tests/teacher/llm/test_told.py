@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,8 @@ def test_the_sentences_are_told_apart(language, capsys):
     found = [row for row in rows if mentions_told(row.text, language)]
     right = sum(row.tells for row in found)
     with capsys.disabled():
-        print(f"\n{language}: precision {right / len(found):.3f}, recall {right / len(told):.3f}")
+        precision, recall = right / len(found), right / len(told)
+        sys.stdout.write(f"\n{language}: precision {precision:.3f}, recall {recall:.3f}\n")
     assert {row.text for row in rows if row.tells != (row in found)} <= KNOWN_MISTAKES
 
 

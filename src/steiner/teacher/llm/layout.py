@@ -44,7 +44,7 @@ def read_layout(text: str) -> dict[str, Any] | None:
     reply: dict[str, Any] = {"steps": []}
     target: dict[str, Any] = reply
     key = ""
-    for line in text.split("\n"):
+    for line in text.replace("\r\n", "\n").split("\n"):
         head = line[:_MAX_LINE]
         if step := _STEP.match(head):
             target = {"name": step["title"].strip(" \t:.)-–—：、*_#")}
@@ -55,6 +55,7 @@ def read_layout(text: str) -> dict[str, Any] | None:
             if key in ("answer", "wrong_step"):
                 target = reply
             target[key] = _join(target.get(key, "") if key == "thought" else "", _plain(label, line))
+            key = "thought" if key == "back_to" else key
         elif key:
             target[key] = _join(target.get(key, ""), line)
     return reply if reply["steps"] else None

@@ -127,7 +127,7 @@ def _read(text: str) -> tuple[dict[str, Any] | None, bool]:
     if found is not None:
         return found, True
     best: tuple[int, dict[str, Any] | None, bool] = (-1, None, False)
-    place = 0
+    place = inside = 0
     for _ in range(MAX_STARTS):
         match = _START.search(text, place)
         if match is None:
@@ -135,8 +135,13 @@ def _read(text: str) -> tuple[dict[str, Any] | None, bool]:
         loose = read_loose(text, match.start())
         place = max(loose.end if loose.whole else 0, match.start() + 1)
         found = _unwrapped(loose.value)
-        if found is not None and (count := _count_steps(found)) >= best[0]:
+        if found is None:
+            continue
+        # Of several objects the last one counts; one inside another does only if the other has less.
+        count = _count_steps(found)
+        if count > best[0] or (count == best[0] and match.start() >= inside):
             best = (count, found, loose.whole or list(found)[-1] == "answer")
+            inside = loose.end
     if best[0] > 0:
         return best[1], best[2]
     layout = read_layout(text)

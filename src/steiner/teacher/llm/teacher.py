@@ -112,7 +112,7 @@ class LlmTeacher:
     async def attempt(
         self, question: Question, prefix: tuple[TraceStep, ...], max_steps: int, language: str, draw: int
     ) -> Attempt | Rejected:
-        """Go on from `prefix` blind. Of steps beyond `max_steps` all are dropped, and the answer with them."""
+        """Go on from `prefix` blind. Steps beyond `max_steps` are dropped, and the answer with them."""
         named = language_of(language).name
         values = attempt_values(question.text, question.choices, shown_steps(prefix), max_steps, named)
         plan = _Plan("attempt", values, prefix, max_steps, language, draw)
