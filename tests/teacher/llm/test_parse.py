@@ -95,7 +95,7 @@ def test_one_reply_in_many_forms(text):
 
 
 def test_a_resolve_in_labelled_text():
-    text = f"Wrong step: 2\nReflection: no\n\n{LAYOUT.partition('\n\n')[2]}"
+    text = "Wrong step: 2\nReflection: no\n\n" + LAYOUT.partition("\n\n")[2]
     assert parse_reply("resolve", text) == EXPECTED._replace(wrong_step=2, reflection="no")
     assert parse_reply("resolve", json.dumps(RESOLVE)) == EXPECTED._replace(wrong_step=2, reflection="no")
 
@@ -156,9 +156,11 @@ def test_an_attempt_may_be_unfinished_and_is_cut_at_its_limit():
 
 @pytest.mark.parametrize(
     ("shown", "back_to", "read"),
-    [(0, 0, None), (1, 0, 0), (4, 3, 3), (4, 4, None), (4, 5, None), (4, -1, None), (4, True, None), (4, 2.0, 2),
-     (4, "none", None), (4, 10**30, None)],
-)  # fmt: skip
+    [
+        *((0, 0, None), (1, 0, 0), (4, 3, 3), (4, 4, None), (4, 5, None), (4, -1, None)),
+        *((4, True, None), (4, 2.0, 2), (4, "none", None), (4, 10**30, None)),
+    ],
+)
 def test_only_a_step_before_the_last_one_is_gone_back_to(shown, back_to, read):
     parsed = parse_reply("attempt", json.dumps({**REPLY, "steps": [written(1, back_to)]}), shown=shown)
     assert parsed.steps[0].back_to == read
@@ -170,10 +172,8 @@ def test_latex_with_single_backslashes():
     assert parse_reply("draft", text).steps[0].step.thought == thought
     valid = r"\frac{1}{2} \times \neq \boxed{3} \text{m} \right)"
     assert parse_reply("draft", TEXT.replace("thought 1", valid)).steps[0].step.thought == valid
-    assert (
-        parse_reply("draft", json.dumps(REPLY).replace("thought 1", "a\\nb\\tc")).steps[0].step.thought
-        == "a\nb\tc"
-    )
+    spaced = TEXT.replace("thought 1", "a\\nb\\tc")
+    assert parse_reply("draft", spaced).steps[0].step.thought == "a\nb\tc"
 
 
 def test_quotation_marks_inside_strings():
