@@ -103,10 +103,10 @@ def _whole(text: bytes, path: Path, expected: str) -> Objects:
         value = _loads(text)
     except ValueError as error:
         line = getattr(error, "lineno", 1)
-        breaks_off = getattr(error, "pos", 0) >= len(text.decode("utf-8", "replace").rstrip())
+        breaks_off = text.rstrip()[-1:] != (b"]" if text.lstrip()[:1] == b"[" else b"}")
         raise InputError(
             f"{path}: line {line} is not valid JSON ({_reason(error)})"
-            + (": the file breaks off there, so copy or download it again." if breaks_off else ".")
+            + (": the file breaks off at its end, so copy or download it again." if breaks_off else ".")
             + f" Expected {expected}."
         ) from error
     items = value if isinstance(value, list) else [value]

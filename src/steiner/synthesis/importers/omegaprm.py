@@ -9,7 +9,7 @@ the steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,10 +30,19 @@ EXPECTED = (
 )
 
 
+class _Node(NamedTuple):
+    """A node of a tree that is laid out as a list, parents first."""
+
+    text: str
+    value: float | None
+    children: tuple[int, ...]
+    """Places in the list."""
+
+
 class _Open(NamedTuple):
     """A node that is still to be visited."""
 
-    node: Mapping[str, Any]
+    node: _Node
     steps: tuple[Step, ...]
     """Steps of the nodes above, root first."""
     values: tuple[float | None, ...]
@@ -58,7 +67,7 @@ def read_trees(path: Path) -> Iterator[Row]:
             grading=guess_grading(answer),
             source=file_source("omegaprm", path),
         )
-        yield row(place, problem, [record["reasoning_steps"]])
+        yield row(place, problem, [[list(node) for node in _laid_out(record["reasoning_steps"])]])
 
 
 def _complaint(record: Mapping[str, Any]) -> str:
@@ -79,19 +88,16 @@ def _complaint(record: Mapping[str, Any]) -> str:
     return ""
 
 
-def rollout_traces(root: Mapping[str, Any], context: Context) -> Iterator[Trace]:
-    """Yield the trace of each way from the root to a leaf, in the order of the tree."""
-    pending = [_Open(child, (), ()) for child in reversed(root.get("children") or [])]
-    while pending:
-        here = pending.pop()
-        children = here.node.get("children") or []
-        if not children:
-            yield _trace(here, root, context)
-            continue
-        passages = split_prose(here.node["text"], context.prose)
-        steps = here.steps + tuple(map(make_step, passages))
-        values = here.values + (_value(here.node),) * len(passages)
-        pending += [_Open(child, steps, values) for child in reversed(children)]
+def _laid_out(root: Mapping[str, Any]) -> list[_Node]:
+    """Return the nodes of a tree of any depth as a list."""
+    found: list[Mapping[str, Any]] = [root]
+    nodes: list[_Node] = []
+    for node in found:  # grows while it is read
+        children = node.get("children") or []
+        places = range(len(found), len(found) + len(children))
+        nodes.append(_Node(node["text"], _value(node), tuple(places)))
+        found += children
+    return nodes
 
 
 def _value(node: Mapping[str, Any]) -> float | None:
@@ -99,8 +105,24 @@ def _value(node: Mapping[str, Any]) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
-def _trace(leaf: _Open, root: Mapping[str, Any], context: Context) -> Trace:
-    problem, text = context.problem, leaf.node["text"]
+def rollout_traces(tree: Sequence[Sequence[Any]], context: Context) -> Iterator[Trace]:
+    """Yield the trace of each way from the root to a leaf, in the order of the tree."""
+    nodes = [_Node(text, value, tuple(children)) for text, value, children in tree]
+    root = nodes[0]
+    pending = [_Open(nodes[child], (), ()) for child in reversed(root.children)]
+    while pending:
+        here = pending.pop()
+        if not here.node.children:
+            yield _trace(here, root, context)
+            continue
+        passages = split_prose(here.node.text, context.prose)
+        steps = here.steps + tuple(map(make_step, passages))
+        values = here.values + (here.node.value,) * len(passages)
+        pending += [_Open(nodes[child], steps, values) for child in reversed(here.node.children)]
+
+
+def _trace(leaf: _Open, root: _Node, context: Context) -> Trace:
+    problem, text = context.problem, leaf.node.text
     found = separate_final(text, problem)
     # A leaf without an answer is where the search cut the text in two, in mid-sentence at times.
     passages = split_prose(
@@ -120,8 +142,8 @@ def _trace(leaf: _Open, root: Mapping[str, Any], context: Context) -> Trace:
             method="import",
             details={
                 "format": "omegaprm",
-                "question_value": _value(root),
-                "values": [*leaf.values, *[_value(leaf.node)] * len(passages)],
+                "question_value": root.value,
+                "values": [*leaf.values, *[leaf.node.value] * len(passages)],
             },
         ),
     )

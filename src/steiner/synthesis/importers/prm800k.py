@@ -124,11 +124,25 @@ def _problem(record: Mapping[str, Any], source: str) -> Problem | None:
 def _attempt(record: Mapping[str, Any]) -> dict[str, Any]:
     question, label = record["question"], record["label"]
     return {
-        "steps": label["steps"],
+        "steps": [_needed(step) for step in label["steps"]],
         "finish": label.get("finish_reason") or "",
         "written": [text for text in question.get("pre_generated_steps") or [] if is_text(text)],
         "generation": record.get("generation"),
     }
+
+
+def _needed(step: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is used of a labelled step."""
+    human = step.get("human_completion")
+    return {
+        "completions": [_rated(item) for item in step.get("completions") or []],
+        "human_completion": _rated(human) if human else None,
+        "chosen_completion": step.get("chosen_completion"),
+    }
+
+
+def _rated(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {"text": item["text"], "rating": item.get("rating")}
 
 
 def _moments(steps: Sequence[Mapping[str, Any]]) -> list[_Moment]:

@@ -89,6 +89,7 @@ def _is_level(level: Any) -> bool:
         and isinstance(kept, list)
         and len(values) == len(texts)
         and all(isinstance(text, str) for text in [*texts, *kept])
+        and all(isinstance(value, int | float) for value in values)
     )
 
 
