@@ -81,7 +81,7 @@ class _Meter:
             NoRoom: if they have used up what was set aside for the call.
             Halted: if the run is stopping.
         """
-        if wasted != self.wasted:
+        if wasted is not self.wasted:
             self.wasted = wasted
             charge = self._budget.charge(wasted)
             extra, self._counted = charge.minus(self._counted), charge
