@@ -31,6 +31,8 @@ def step(thought: str, parent: int = -1) -> TraceStep:
         ("72.0", "72 in total"),
         ("72", "$72"),
         ("72", "72kg"),
+        ("72", "No.72"),
+        ("0.72", "about .72"),
         ("72", "一共72个"),
         ("72", "一共７２个"),
         ("72", "seventy-two eggs"),

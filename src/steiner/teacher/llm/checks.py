@@ -16,9 +16,9 @@ _HELD = ("correct", "right", "true", "actual", "expected", "given", "provided", 
 _TRIGGERS = (
     *("answer", "solution", "ground truth", "ground-truth", "mark scheme", "marking scheme"),
     *("as provided", "as supplied", "as was provided", "as was supplied", "as hinted"),
-    *(f"{held} {what}" for held in _HELD for what in ("result", "outcome")),
 )
-"""Every English phrase holds one of these; only sentences that do are looked at."""
+"""Every English phrase holds one of these or of the next; only sentences that do are looked at."""
+_RESULTS = {what: tuple(f"{held} {what}" for held in _HELD) for what in ("result", "outcome")}
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n\s*\n")
 _REACH = 160
 """Characters looked at before and behind such a word."""
@@ -45,7 +45,8 @@ def mentions_told(text: str, language: str = "en") -> bool:
 
 def _english(text: str) -> str | None:
     text = text.lower()
-    for trigger in _TRIGGERS:
+    results = [phrase for what, phrases in _RESULTS.items() if what in text for phrase in phrases]
+    for trigger in (*_TRIGGERS, *results):
         place = text.find(trigger)
         while place >= 0:
             start, end = _sentence(text, place, place + len(trigger))

@@ -38,7 +38,7 @@ MIN_LETTERS = 6
 """Fewer letters of another script tell nothing."""
 SURE = 0.2
 """Share of words that are frequent ones of a language, from which on a text is taken to be in it."""
-FOREIGN = 0.02
+FOREIGN = 0.05
 """A language to which the classifier gives less is not the one asked for."""
 LONG = 4_000
 """Characters that are looked at in a long text, from its beginning and again from its end."""
@@ -52,7 +52,6 @@ _NOT_PROSE = re.compile(
 """Code, formulas, LaTeX commands, addresses."""
 _SPECIAL = re.compile("|".join(f"(?P<{name}>[{letters}])" for name, letters in SCRIPTS.items()))
 _WORD = re.compile(r"[^\W\d_]{2,}")
-_STRIPPED = ".,;:!?()[]{}\"'*«»„“”’"
 
 
 def detect_language(text: str, stated: str = "en") -> str:
@@ -135,9 +134,10 @@ def _looks_right(text: str, wanted: Language) -> bool:
     words = text.lower().split()
     if len(words) < MIN_WORDS or foreign_bytes > 0.1 * len(text):
         return False
-    # Other languages hardly have any of the English words; Romance ones share many of theirs.
-    enough = SURE / 2 if wanted.code == "en" else SURE
-    return sum(map(wanted.common.__contains__, words)) >= enough * len(words)
+    own = _share(words, wanted)
+    if wanted.code == "en":  # other languages hardly have any of its words
+        return own >= SURE / 2
+    return own >= SURE and own > _best_other(words, wanted)
 
 
 def _prose(text: str) -> str:
@@ -194,8 +194,8 @@ def _is_in_latin(prose: str, wanted: Language) -> bool:
         return True
     if wanted.common:
         own = _share(words, wanted)
-        other = max(_share(words, item) for item in LANGUAGES.values() if item.common and item != wanted)
-        if own >= SURE and own >= other:
+        other = _best_other(words, wanted)
+        if own >= SURE and own > other:
             return True
         if other >= SURE and other >= 2 * own:
             return False
@@ -209,6 +209,10 @@ def _latin_words(prose: str) -> list[str]:
 
 def _share(words: list[str], language: Language) -> float:
     return sum(map(language.common.__contains__, words)) / len(words)
+
+
+def _best_other(words: list[str], wanted: Language) -> float:
+    return max(_share(words, item) for item in LANGUAGES.values() if item.common and item.code != wanted.code)
 
 
 @cache

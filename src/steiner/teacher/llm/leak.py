@@ -20,11 +20,24 @@ from steiner.problems.numeric import normalize_number_text, sentence_quantity, s
 from steiner.teacher.llm.spelled import spellings
 
 _TOKEN = r"(?:\d+(?:[.,'’]\d+)*|\.\d+)"
-_NUMBER = re.compile(rf"(?<![\d.])(?P<minus>-\s?)?(?P<number>{_TOKEN})")
-_AFTER = re.compile(
-    r"\s?(?:(?P<percent>\\?%|percent\b|per cent\b|prozent\b|por ciento\b|個?パーセント)"
+_DIGITS = re.compile(r"\d+(?:[.,'’]\d+)*")
+_SCALED = re.compile(
+    rf"(?<![\d.])(?P<number>{_TOKEN})\s?"
+    r"(?:(?P<percent>\\?%|percent\b|per cent\b|prozent\b|por ciento\b|パーセント)"
     r"|(?P<times>hundred|thousand|million|billion|百|千|万|萬|亿|億))",
     re.IGNORECASE,
+)
+_SCALES = (
+    "%",
+    "percent",
+    "per cent",
+    "ciento",
+    "prozent",
+    "パーセント",
+    "hundred",
+    "thousand",
+    "illion",
+    *"百千万萬亿億",
 )
 _FRACTION = re.compile(
     rf"\\[dt]?frac\s*\{{\s*(?P<a>-?{_TOKEN})\s*\}}\s*\{{\s*(?P<b>{_TOKEN})\s*\}}"
@@ -83,7 +96,8 @@ class _Finder:
         shown = answer if index is None else choices[index]
         self._letter = None if index is None else _letter_pattern(chr(ord("A") + index))
         self._values, self._sequence = _numbers_of(shown)
-        self._words = [_word_pattern(word) for value in self._values for word in _spelled(value)]
+        words = [word for value in self._values for word in _spelled(value)]
+        self._words = [(word.split(" ")[-1], _word_pattern(word)) for word in words]
         self._text = _text_pattern(shown) if not self._values else None
         self._squeezed = "" if self._values else _squeezed_needle(shown)
         self._in_question = self._contains(question)
@@ -106,7 +120,8 @@ class _Finder:
                 return True
             if self._sequence and _has_sequence(plain, self._sequence):
                 return True
-            if any(word.search(plain) for word in self._words):
+            lowered = plain.lower()
+            if any(last in lowered and pattern.search(lowered) for last, pattern in self._words):
                 return True
         if self._text is not None and self._text.search(_folded(text)):
             return True
@@ -163,7 +178,7 @@ def _word_pattern(word: str) -> re.Pattern[str]:
         return re.compile(
             rf"(?<![零〇一二两三四五六七八九十百千万亿第点]){word}(?![零〇一二两三四五六七八九十百千万亿点])"
         )
-    return re.compile(rf"(?<![\w-]){word.replace(' ', '[ -]+')}(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<![\w-]){word.replace(' ', '[ -]+')}(?!\w)")
 
 
 def _text_pattern(answer: str) -> re.Pattern[str] | None:
@@ -192,7 +207,7 @@ def _folded(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Return a text in which numbers are written in one way; quick for plain ASCII."""
-    if text.isascii() and not any(mark in text for mark in "\\*`_{"):
+    if text.isascii() and not any(mark in text for mark in ("\\", "**", "`", "__", "{,}")):
         return text
     return normalize_number_text(text)
 
@@ -205,17 +220,18 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _values_in(text: str) -> Iterator[Fraction]:
-    """Yield all values that the numbers of a text may stand for."""
-    for match in _NUMBER.finditer(text):
-        after = _AFTER.match(text, match.end())
-        for value in _token_values(match["number"]):
+    """Yield all values that the numbers of a text may stand for, each at least once."""
+    for minus, number in set(_tokens(text)):
+        for value in _token_values(number):
             yield value
-            if match["minus"]:
+            if minus:
                 yield -value
-            if after and after["percent"]:
-                yield value / 100
-            elif after:
-                yield value * _FACTORS[after["times"].lower()]
+    lowered = text.lower()
+    if any(scale in lowered for scale in _SCALES):
+        for match in _SCALED.finditer(lowered):
+            factor = Fraction(1, 100) if match["percent"] else Fraction(_FACTORS[match["times"]])
+            for value in _token_values(match["number"]):
+                yield value * factor
     if "/" in text or "frac" in text or "分之" in text:
         for match in _FRACTION.finditer(text):
             yield from _quotients(match)
@@ -223,6 +239,17 @@ def _values_in(text: str) -> Iterator[Fraction]:
         for match in _POWER_OF_TEN.finditer(text):
             for value in _token_values(match["m"]):
                 yield value * Fraction(10) ** int(match["p"])
+
+
+def _tokens(text: str) -> Iterator[tuple[bool, str]]:
+    """Yield the numbers of a text, and whether a minus sign stands before each."""
+    # A pattern that begins with a digit is many times quicker than one that looks around first.
+    for match in _DIGITS.finditer(text):
+        start = match.start()
+        # .72 is a decimal, and the 72 of «No.72» is not.
+        point = "." if text[start - 1 : start] == "." and not text[start - 2 : start - 1].isalpha() else ""
+        before = start - 1 - len(point)
+        yield before >= 0 and text[before] == "-", point + match.group()
 
 
 def _quotients(match: re.Match[str]) -> Iterator[Fraction]:
@@ -255,10 +282,10 @@ def _fraction(text: str) -> Fraction | None:
 
 
 def _first_values(text: str) -> Iterator[Fraction]:
-    for match in _NUMBER.finditer(text):
-        values = _token_values(match["number"])
+    for minus, number in _tokens(text):
+        values = _token_values(number)
         if values:
-            yield -values[0] if match["minus"] else values[0]
+            yield -values[0] if minus else values[0]
 
 
 def _has_sequence(text: str, wanted: tuple[Fraction, ...]) -> bool:

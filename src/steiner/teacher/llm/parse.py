@@ -38,6 +38,8 @@ _SWALLOWED = re.compile(
     r"|\r(?=(?:ight\w*|ho|angle|ceil|floor)(?![a-zA-Z]))|\n(?=(?:eq|abla|eg|otin|mid)(?![a-zA-Z]))"
 )
 r"""LaTeX whose backslash was not doubled, such as `\frac` in a JSON string, after a JSON reader took it."""
+_CONTROL = re.compile(r"[\x00-\x1f]")
+_KEYS = frozenset((*FIELDS, "steps", "answer", "back_to", "wrong_step"))
 _LETTER = {"\b": "\\b", "\f": "\\f", "\t": "\\t", "\r": "\\r", "\n": "\\n"}
 
 
@@ -112,10 +114,11 @@ def trace_steps(steps: Sequence[ParsedStep], shown: int) -> tuple[TraceStep, ...
 
 def clean(text: str) -> str:
     """Restore LaTeX that lost its backslash; drop what no file can carry: NUL and halves of characters."""
-    text = _SWALLOWED.sub(lambda match: _LETTER[match.group()], text)
-    if "\0" in text:
-        text = text.replace("\0", "")
-    return text.encode("utf-8", "ignore").decode("utf-8").strip()
+    if _CONTROL.search(text):
+        text = _SWALLOWED.sub(lambda match: _LETTER[match.group()], text).replace("\0", "")
+    if not text.isascii():
+        text = text.encode("utf-8", "ignore").decode("utf-8")
+    return text.strip()
 
 
 def _read(text: str) -> tuple[dict[str, Any] | None, bool]:
@@ -167,6 +170,8 @@ def _unwrapped(value: Any, depth: int = 0) -> dict[str, Any] | None:
 
 
 def _renamed(value: dict[str, Any]) -> dict[str, Any]:
+    if _KEYS.issuperset(value):
+        return value
     renamed: dict[str, Any] = {}
     for key, item in value.items():
         plain = re.sub(r"[\W_]+", "_", key.lower()).strip("_")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import SandboxedEnvironment
 
 from steiner.core import InputError, digest
 from steiner.teacher.chat.types import Message
@@ -153,7 +153,7 @@ def _environment(texts: Mapping[str, str], origins: Mapping[str, str]) -> jinja2
         return (texts[name], origins[name], None) if name in texts else None
 
     # Not HTML, so nothing is escaped. Sandboxed, because people pass prompts around.
-    environment = ImmutableSandboxedEnvironment(
+    environment = SandboxedEnvironment(
         loader=jinja2.FunctionLoader(load),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
