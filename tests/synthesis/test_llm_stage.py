@@ -333,7 +333,7 @@ def kill_again_and_again(path: Path, server: FaultyServer, kills: int, expected:
     killed = 0
     for _ in range(kills):
         process = start(path, server.base_url)
-        wait_for_calls(path, answered(path) + rng.randrange(1 + expected // kills), process)
+        wait_for_calls(path, answered(path) + rng.randrange(1 + expected // (2 * kills)), process)
         time.sleep(0.05 * rng.random())
         if process.poll() is None:
             process.kill()
@@ -350,7 +350,7 @@ def test_sigkill_loses_at_most_what_is_on_its_way(tmp_path: Path, kills: int) ->
         total, _ = synthesise_at(quiet, server.base_url)
         server.reset()
         killed = kill_again_and_again(killed_run, server, kills, total.calls)
-        assert killed >= 0.8 * kills
+        assert killed >= 0.6 * kills
         _, report = synthesise_at(killed_run, server.base_url)
         assert report.stopped is None
         stats = server.stats()
