@@ -15,6 +15,10 @@ from typing import NamedTuple
 
 CUT = 0.7
 """What a 429 episode leaves of the concurrency."""
+AFTER_CUT = 1.1
+"""The first growth after a cut; each one that follows is twice as much."""
+NEAR, CAREFUL = 0.9, 1.01
+"""From this share of where the last 429s came up to beyond it, grow only by this factor."""
 PAYS = 0.2
 """Growth pays if throughput grows by at least this share of what concurrency grew by."""
 JUDGED_FROM = 1.5
@@ -46,10 +50,10 @@ class Baseline(NamedTuple):
 class ConcurrencyController:
     """Grows while it pays, cuts once per episode of 429s, pauses as long as asked, grows again.
 
-    Time passes in windows of about one request per permitted one. A window in which requests waited for
-    permits ends in growth: twofold at first, after a cut by a tenth, a fifth, … again. Whether growth paid is
-    judged by the throughput (requests in flight by their mean seconds, Little's law); if it did not, the
-    limit goes back and stays for `HOLD_WINDOWS`.
+    Time passes in windows of half as many requests as are permitted at once. A window in which requests had
+    to wait for permits ends in growth: twofold at first; after a cut by a tenth, a fifth, …, and carefully
+    about where the 429s came. Whether growth paid is judged by the throughput (requests in flight by mean
+    seconds, Little's law); if it did not, the limit goes back and stays for `HOLD_WINDOWS`.
 
     All 429s of requests that were sent before a cut belong to the episode of that cut. Other failures change
     nothing.
@@ -58,7 +62,8 @@ class ConcurrencyController:
         ceiling: the most requests in flight, ever.
         start: the limit to begin with.
         first_pause: seconds to pause in a 429 episode without `Retry-After`. Each episode that follows
-            without a success in between doubles it, and from the second on it is the least pause whatever was asked.
+            without a success in between doubles it; from the second on it is the least pause, whatever was
+            asked.
         clock: monotonic seconds.
         jitter: a factor from 1 up for pauses of our own choice.
     """
@@ -89,6 +94,7 @@ class ConcurrencyController:
         self._growth = 2.0
         self._hold = 0
         self._baseline: Baseline | None = None
+        self._too_many: float | None = None  # where the last 429s came; None once that is well passed
         self._begin_window()
 
     @property
@@ -131,7 +137,7 @@ class ConcurrencyController:
         self._samples += 1
         self._seconds += seconds
         self._flights += permit.flight
-        if self._samples >= max(FEWEST_SAMPLES, int(self._limit)):
+        if self._samples >= max(FEWEST_SAMPLES, int(self._limit) // 2):
             self._end_window()
 
     def rate_limited(self, permit: Permit, retry_after: float | None) -> bool:
@@ -148,8 +154,9 @@ class ConcurrencyController:
             self.episodes += 1
             self._episodes_in_a_row += 1
             self._cut_at = self._given
-            self._limit = max(1.0, min(self._limit, flight) * CUT)
-            self._growth = 1.1
+            self._too_many = min(self._limit, flight)
+            self._limit = max(1.0, self._too_many * CUT)
+            self._growth = AFTER_CUT
             self._hold = 0
             self._baseline = None
             self._begin_window()
@@ -195,8 +202,17 @@ class ConcurrencyController:
         self._begin_window()
 
     def _grow(self) -> None:
-        self._limit = min(float(self._ceiling), max(self._limit + 1.0, self._limit * self._growth))
+        limit = self._limit * self._growth
         self._growth = min(2.0, 1.0 + 2.0 * (self._growth - 1.0))
+        if self._too_many is not None:
+            near = NEAR * self._too_many
+            if self._limit > self._too_many / NEAR:
+                self._too_many = None
+            elif self._limit >= near:
+                limit, self._growth = self._limit * CAREFUL, AFTER_CUT
+            else:
+                limit = min(limit, near)
+        self._limit = min(float(self._ceiling), max(self._limit + 1.0, limit))
 
 
 class ConcurrencyGate:

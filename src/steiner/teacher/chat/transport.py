@@ -12,7 +12,6 @@ import urllib.request
 from urllib.parse import urlsplit
 
 import aiohttp
-from yarl import URL
 
 from steiner.teacher.chat.faults import Fault, error_text, fault_of_status
 from steiner.teacher.chat.keys import Redactor, is_private
@@ -56,7 +55,7 @@ class Transport:
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
         parts = urlsplit(endpoint.base_url)
-        self._url = URL(parts._replace(path=parts.path + "/chat/completions").geturl(), encoded=True)
+        self._url = parts._replace(path=parts.path + "/chat/completions").geturl()
         self._proxy = proxy_of(endpoint.base_url)
         self._session: aiohttp.ClientSession | None = None
 
