@@ -101,3 +101,23 @@ def test_chinese_numerals(number: int) -> None:
 def test_a_text_with_more_than_a_number_is_no_single_quantity() -> None:
     for text in ("x + 5", "2x", "(3, 4)", "3 or 4", "\\sqrt{2}", "", "no number"):
         assert single_quantity(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "value"),
+    [
+        ("小明一共有72个苹果。", "zh", 72),
+        ("她每天赚18美元", "zh", 18),
+        ("合計は1,234円です", "ja", 1234),
+        ("結果は-5", "ja", -5),
+        ("답은12", "ko", 12),
+    ],
+)
+def test_a_number_may_follow_unspaced_writing(text, language, value):
+    found = final_quantity(text, language)
+    assert found is not None
+    assert found.values[0] == value
+
+
+def test_a_number_that_is_part_of_a_name_is_none():
+    assert [q.text for q in quantities("x2 and a3 make 72")] == ["72"]

@@ -27,9 +27,11 @@ _MULTIPLIERS = {
     "百": 100, "千": 1000, "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8,
     "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12,
 }  # fmt: skip
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+"""Kana, Chinese characters and Hangul: a number may follow them without a space."""
 _NUMBER = re.compile(
     rf"""
-    (?<![\w^.\\])
+    (?<![^\W{_UNSPACED}])(?<![\^.\\])
     (?P<sign>(?<![\w)}}])(?<![\d)}}]\s)[-+](?!\s)|(?:^|(?<=[=:(])|(?<=[=:(]\s))[-+]\s?)?
     \\?[$€£¥₹]?\s?(?P<sign2>-)?
     (?: (?:(?P<whole>\d+)\s*)?\\[dt]?frac\s*\{{\s*(?P<over>-?{_PLAIN})\s*\}}\s*\{{\s*(?P<under>{_PLAIN})\s*\}}

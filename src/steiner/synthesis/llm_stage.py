@@ -44,6 +44,8 @@ _TRACES = TypeAdapter(list[Trace])
 class LlmSynthesisSettings(PlanSettings):
     """What decides the traces that a language model writes, the endpoint and the prompts apart."""
 
+    truncations: int = Field(default=4, ge=0)
+    """Cuts per question, each of a draft drawn at random."""
     max_attempt_steps: int = Field(default=6, ge=1)
     """A blind attempt stops after so many steps of its own."""
     teacher: LlmSettings = LlmSettings()
