@@ -50,6 +50,10 @@ def test_the_key_does_not_depend_on_the_order_of_names_and_takes_any_text():
     "bad",
     [
         {"base_url": "api.openai.com/v1"},
+        {"base_url": "http://a..b/v1"},
+        {"base_url": "http://localhost:99999/v1"},
+        {"base_url": "http://[::1/v1"},
+        {"base_url": "http://exa mple/v1"},
         {"base_url": "https://user:secret123@host/v1"},
         {"base_url": "https://host/v1?key=secret123"},
         {"base_url": "https://host/v1/chat/completions"},

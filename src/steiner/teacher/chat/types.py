@@ -49,11 +49,12 @@ class Endpoint(Settings):
     @field_validator("base_url")
     @classmethod
     def _check_base_url(cls, value: str) -> str:
-        parts = urlsplit(value.strip())
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        value = value.strip()
+        if not _is_address(value):
             raise ValueError(
                 "must be an address such as https://api.openai.com/v1 or http://localhost:8000/v1"
             )
+        parts = urlsplit(value)
         names = [name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
         if "@" in parts.netloc or any(name == "key" or _is_secret(name) for name in names):
             raise ValueError(
@@ -82,6 +83,16 @@ class Endpoint(Settings):
             if name in OWN_FIELDS:
                 raise ValueError(f"must not set '{name}', which the client sets itself")
         return value
+
+
+def _is_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        (parts.hostname or "").encode("idna")
+        _ = parts.port  # looked at only to see whether it is one
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", value)
 
 
 def _is_secret(name: str) -> bool:
