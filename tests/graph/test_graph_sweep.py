@@ -83,3 +83,16 @@ def test_texts_sort_with_numbers_by_value(texts):
 def test_a_graph_without_a_right_answer_gives_no_sweep():
     problem = make_problem((1, 2, 3), 6)
     assert full_sweep(build_graph(problem, [], ())) is None
+
+
+@settings(max_examples=20, deadline=None)
+@given(NUMBERS, st.integers(0, 9))
+def test_without_weights_all_branches_are_kept(numbers, seed):
+    problem, graph = graph_of(numbers, seed)
+    whole = full_sweep(graph)
+    assert whole is not None
+    wanted = SampleSettings(
+        paths_per_question=3, order=BranchOrder.SORTED, detours=(), include_traces=False, max_steps=200
+    )
+    paths = sample_paths(problem, graph, wanted, count=3, writer=CountdownWriter()).paths
+    assert [path.nodes for path in paths] == [tuple(graph.nodes[node].id for node in whole.nodes)]

@@ -31,7 +31,10 @@ def sample(
         int | None, typer.Option(help="Paths of each question, instead of --paths.")
     ] = None,
     detours: Annotated[
-        str | None, typer.Option(help="Weights of 0, 1, 2, … detours [default: 1,2,1].")
+        str | None,
+        typer.Option(
+            help="Weights of 0, 1, 2, … detours [default: 1,2,1]; all: every one (with --order sorted)."
+        ),
     ] = None,
     depths: Annotated[
         str | None,
@@ -84,7 +87,7 @@ def sample(
     }
     for name, text in (("detours", detours), ("depths", depths), ("descents", descents)):
         if text is not None:
-            values[name] = weights(name, text)
+            values[name] = () if (name, text) == ("detours", "all") else weights(name, text)
     settings = parse_settings(SampleSettings, values, "steiner sample")
     RunDir(run, read_only=True).close()  # refuses what is no run directory, which the next line would create
     with RunDir(run) as held:

@@ -26,7 +26,8 @@ class BranchOrder(StrEnum):
     """Systematically: in the order of what the steps say, numbers by value, down to the first right answer.
 
     What to try next then follows from what was tried last. `detours` says how many of the failed branches on
-    the way are kept, all of them where it asks for more than there are; each is searched to its end.
+    the way are kept, all of them where it asks for more than there are or is empty; each is searched to its
+    end.
     `depths`, `descents`, `longer_ways` and `routes` do not apply.
     """
 
@@ -43,7 +44,7 @@ class SampleSettings(Settings):
     paths_per_question: int | None = Field(default=None, ge=1)
     seed: int = 0
     detours: tuple[float, ...] = (1.0, 2.0, 1.0)
-    """Weights of 0, 1, 2, … detours in a path."""
+    """Weights of 0, 1, 2, … detours in a path. Empty, with `order` sorted: all that there are."""
     depths: tuple[float, ...] = ()
     """Weights of going at most 1, 2, 3, … steps deep in a detour; empty: down until the search is stuck."""
     descents: tuple[float, ...] = (2.0, 1.0)
@@ -71,6 +72,6 @@ class SampleSettings(Settings):
     def _check(self) -> SampleSettings:
         if (self.paths is None) == (self.paths_per_question is None):
             raise ValueError("give either paths or paths_per_question")
-        if not self.detours or not self.descents:
+        if not self.descents or not (self.detours or self.order is BranchOrder.SORTED):
             raise ValueError("detours and descents need at least one weight")
         return self

@@ -26,8 +26,8 @@ def sweeps(
     branches = _branches(whole)
     lost = 0
     while lost < PATIENCE:
-        wanted = rng.choices(range(len(settings.detours)), settings.detours)[0]
-        kept = set(rng.sample(branches, min(wanted, len(branches))))
+        wanted = _wanted(settings.detours, rng)
+        kept = set(branches if wanted is None else rng.sample(branches, min(wanted, len(branches))))
         walk = _without(whole, [top for top in branches if top not in kept])
         key = space.key(walk)
         fits = len(walk.nodes) <= settings.max_steps and walk.backtracks >= settings.min_backtracks
@@ -36,6 +36,11 @@ def sweeps(
             taken.add(key)
         lost = 0 if found else lost + 1
         yield found
+
+
+def _wanted(weights: Sequence[float], rng: Random) -> int | None:
+    """Draw how many failed branches to keep; None: all."""
+    return rng.choices(range(len(weights)), weights)[0] if weights else None
 
 
 def full_sweep(graph: StepGraph) -> Walk | None:

@@ -7,6 +7,7 @@ import math
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -239,6 +240,8 @@ def run_trainer(
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     keep_memory()
+    # TRL asks transformers for it by its old name, once per update.
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
     datasets.disable_progress_bars()
     transformers_logging.disable_progress_bar()
     set_seed(folder.settings.seed)

@@ -35,10 +35,9 @@ class Plan(Settings):
     """Numbers are drawn from 1 to this."""
     max_result: int = 30
     """Largest target and intermediate result; each number up to it is one token."""
-    truncations: int = 16
-    paths: int = 20_000
-    cpt_tokens: int = 500_000
-    sft_tokens: int = 3_800_000
+    truncations: int = 24
+    cpt_tokens: int = 300_000
+    sft_tokens: int = 2_700_000
     rl_updates: int = 6
     rl_prompts: int = 8
     rl_group: int = 8
@@ -52,12 +51,10 @@ class Plan(Settings):
     def for_minutes(cls, minutes: float, seed: int) -> Plan:
         """Return a plan whose training takes about `minutes` on two cores."""
         default = cls()
-        scale = minutes / 10
         # Data and evaluation take about two minutes whatever the training; the rest grows with the time.
         training = max((minutes - 2.0) / 8.0, 0.02)
         return cls(
             seed=seed,
-            paths=max(2000, min(200_000, round(default.paths * scale))),
             cpt_tokens=max(20_000, round(default.cpt_tokens * training)),
             sft_tokens=max(40_000, round(default.sft_tokens * training)),
             rl_updates=max(1, round(default.rl_updates * training)),
@@ -87,14 +84,16 @@ def synthesis_settings(plan: Plan) -> SynthesisSettings:
 
 
 def sample_settings(plan: Plan) -> SampleSettings:
-    """Paths that search each branch to its end, in an order that can be followed, before they go on.
+    """One path per question, which tries every branch in an order that can be followed, to the first answer.
 
-    The traces themselves, whose teacher tries branches in an order of its own, only make the graphs.
+    Nothing in such a path is left to chance, so that a small model can learn all of it; leaving branches out
+    at random costs accuracy (dev/LOG.md). The traces themselves, whose teacher tries branches in an order of
+    its own, only make the graphs.
     """
     return SampleSettings(
-        paths=plan.paths,
+        paths_per_question=1,
         seed=plan.seed,
-        detours=(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 30.0),
+        detours=(),
         order=BranchOrder.SORTED,
         include_traces=False,
         max_steps=plan.limits[-1],
@@ -112,7 +111,7 @@ def cpt_settings(plan: Plan, run: Path) -> CptSettings:
         tokens=plan.cpt_tokens,
         context=plan.architecture.context,
         text_block=256,
-        optimiser=_optimiser(2e-3, "constant", 0.05),
+        optimiser=_optimiser("constant", 0.05),
         seed=plan.seed,
     )
 
@@ -125,7 +124,7 @@ def sft_settings(plan: Plan, run: Path) -> SftSettings:
         dataset=str(run / "dataset"),
         tokens=plan.sft_tokens,
         context=plan.architecture.context,
-        optimiser=_optimiser(2e-3, "linear", 0.02),
+        optimiser=_optimiser("linear", 0.02),
         seed=plan.seed,
     )
 
@@ -162,10 +161,12 @@ def max_reasoning_tokens(plan: Plan) -> int:
     return plan.limits[-1] * plan.step_tokens
 
 
-def _optimiser(rate: float, schedule: str, warmup: float) -> OptimiserSettings:
+def _optimiser(schedule: str, warmup: float) -> OptimiserSettings:
     return OptimiserSettings.model_validate(
         {
-            "learning_rate": rate,
+            "algorithm": "muon",
+            "learning_rate": 2e-3,
+            "matrix_learning_rate": 0.02,
             "batch_size": 8,
             "schedule": schedule,
             "warmup_share": warmup,
