@@ -185,19 +185,19 @@ class AsyncWriter(Writer):
         return number
 
     async def draft(self, problem: Problem, language: str, draw: int) -> Trace | Rejected:
-        result = self.answer(DraftCall(problem, await self._wait("draft"), draw))
+        result = self.answer(DraftCall(problem, await self._wait("draft"), ""))
         assert not isinstance(result, Attempt)
         return result
 
     async def attempt(
         self, question: Question, prefix: tuple[TraceStep, ...], max_steps: int, language: str, draw: int
     ) -> Attempt | Rejected:
-        result = self.answer(AttemptCall(question, prefix, max_steps, await self._wait("attempt"), draw))
+        result = self.answer(AttemptCall(question, prefix, max_steps, await self._wait("attempt"), ""))
         assert not isinstance(result, Trace)
         return result
 
     async def resolve(self, problem: Problem, attempt: Attempt, language: str, draw: int) -> Trace | Rejected:
-        result = self.answer(ResolveCall(problem, attempt, await self._wait("resolve"), draw))
+        result = self.answer(ResolveCall(problem, attempt, await self._wait("resolve"), ""))
         assert not isinstance(result, Attempt)
         return result
 

@@ -38,8 +38,13 @@ class DraftCall(NamedTuple):
 
     problem: Problem
     number: int
-    seed: int
-    """31 bits that depend on the run's seed, the problem, the kind of call and `number`, on nothing else."""
+    origin: str
+    """The run's seed and the problem's id."""
+
+    @property
+    def seed(self) -> int:
+        """31 bits that depend on `origin`, the kind of call and `number`, on nothing else."""
+        return _seed(self.origin, "draft", self.number)
 
 
 class AttemptCall(NamedTuple):
@@ -49,7 +54,12 @@ class AttemptCall(NamedTuple):
     prefix: tuple[TraceStep, ...]
     max_steps: int
     number: int
-    seed: int
+    origin: str
+
+    @property
+    def seed(self) -> int:
+        """As that of a draft."""
+        return _seed(self.origin, "attempt", self.number)
 
 
 class ResolveCall(NamedTuple):
@@ -59,7 +69,12 @@ class ResolveCall(NamedTuple):
     attempt: Attempt
     number: int
     """That of the attempt."""
-    seed: int
+    origin: str
+
+    @property
+    def seed(self) -> int:
+        """As that of a draft."""
+        return _seed(self.origin, "resolve", self.number)
 
 
 Call = DraftCall | AttemptCall | ResolveCall
@@ -90,13 +105,11 @@ def plan_question(
         shorten: keeps prefixes that would give the answer away from being shown; None: show as cut.
     """
     judge = _Judge(problem, teacher, is_right)
-    drafted = yield tuple(
-        DraftCall(problem, index, _seed(settings.seed, problem, "draft", index))
-        for index in range(settings.drafts)
-    )
+    origin = f"{settings.seed}:{problem.id}"
+    drafted = yield tuple(DraftCall(problem, number, origin) for number in range(settings.drafts))
     traces = [judge.draft(result) for result in drafted if isinstance(result, Trace)]
     rejected = [cast("Rejected", result) for result in drafted if not isinstance(result, Trace)]
-    calls = tuple(_attempt_calls(problem, traces, settings, rng, shorten))
+    calls = tuple(_attempt_calls(problem, traces, settings, origin, rng, shorten))
     attempted = (yield calls) if calls else ()
     resolves: list[ResolveCall] = []
     places: list[int] = []
@@ -106,8 +119,7 @@ def plan_question(
         elif judge.is_right(result.answer):
             traces.append(judge.right_at_once(result))
         else:
-            seed = _seed(settings.seed, problem, "resolve", call.number)
-            resolves.append(ResolveCall(problem, result, call.number, seed))
+            resolves.append(ResolveCall(problem, result, call.number, origin))
             places.append(len(traces))
     resolved = (yield tuple(resolves)) if resolves else ()
     recovered: list[tuple[int, Trace]] = []
@@ -178,8 +190,8 @@ def cut_point(length: int, cut: Cut, rng: random.Random) -> int:
     return min(draws) if cut == "early" else max(draws)
 
 
-def _seed(seed: int, problem: Problem, kind: str, index: int) -> int:
-    text = f"{seed}:{problem.id}:{kind}:{index}".encode()
+def _seed(origin: str, kind: str, number: int) -> int:
+    text = f"{origin}:{kind}:{number}".encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest()) >> 1
 
 
@@ -187,6 +199,7 @@ def _attempt_calls(
     problem: Problem,
     drafts: Sequence[Trace],
     settings: PlanSettings,
+    origin: str,
     rng: random.Random,
     shorten: Shorten | None,
 ) -> Iterator[AttemptCall]:
@@ -198,9 +211,8 @@ def _attempt_calls(
         if shorten is not None and length:
             length = shorten(question, steps, length, problem.answer)
         for attempt in range(settings.attempts):
-            index = cut * settings.attempts + attempt
-            seed = _seed(settings.seed, problem, "attempt", index)
-            yield AttemptCall(question, steps[:length], settings.max_attempt_steps, index, seed)
+            number = cut * settings.attempts + attempt
+            yield AttemptCall(question, steps[:length], settings.max_attempt_steps, number, origin)
 
 
 def _make(teacher: Teacher, call: Call, rng: random.Random) -> Trace | Attempt:
