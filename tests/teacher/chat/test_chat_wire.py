@@ -7,7 +7,7 @@ import json
 import orjson
 import pytest
 from chat_servers import USAGE_EVENT, delta, events, reply_value, request
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steiner.teacher.chat import Endpoint, FailureKind, Finish, Usage
@@ -187,6 +187,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
+@example({"choices": True})
 def test_any_json_gives_content_or_a_fault(value):
     for body in (value, {"choices": [value]}, {"choices": [{"message": value}], "usage": value}):
         assert isinstance(parsed(body), Content | Fault)

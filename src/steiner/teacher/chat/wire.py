@@ -284,7 +284,8 @@ class StreamReader:
             return
         self._usage = read_usage(value.get("usage")) or self._usage
         self._model = self._model or _string(value.get("model"))
-        for choice in value.get("choices") or ():
+        choices = value.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and choice.get("index", 0) in (0, None):
                 self._take_choice(choice)
 
