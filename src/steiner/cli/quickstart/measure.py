@@ -8,6 +8,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from steiner.cli.common import is_right
+from steiner.cli.quickstart.clock import cpu_seconds
 from steiner.cli.quickstart.plan import Plan, max_reasoning_tokens
 from steiner.core import Problem, Progress, ReasoningPath, Record
 from steiner.evaluate import SampleResult
@@ -54,7 +55,7 @@ def measure(
     progress: Progress,
 ) -> Evaluation:
     """Evaluate under every limit of the plan and store the outcome."""
-    wall, cpu = time.monotonic(), time.process_time()
+    wall, cpu = time.monotonic(), cpu_seconds()
     progress.start(f"evaluating: {title}", len(problems))
     samples, whole = evaluate(
         engine,
@@ -72,7 +73,7 @@ def measure(
         samples=tuple(samples),
         paths=tuple(one.parsed.path for one in whole),
         seconds=time.monotonic() - wall,
-        cpu_seconds=time.process_time() - cpu,
+        cpu_seconds=cpu_seconds() - cpu,
     )
     body = orjson.dumps(evaluation.model_dump(mode="json"))
     run.journal.put(STAGE, [StoredRecord(name, len(run.journal.keys(STAGE)), body)])

@@ -37,7 +37,7 @@ class Plan(Settings):
     """Largest target and intermediate result; each number up to it is one token."""
     truncations: int = 24
     cpt_tokens: int = 300_000
-    sft_tokens: int = 2_700_000
+    sft_tokens: int = 3_000_000
     rl_updates: int = 6
     rl_prompts: int = 8
     rl_group: int = 8
