@@ -48,8 +48,8 @@ def accuracy(report: dict[str, Any]) -> list[str]:
     return [
         *rows,
         "",
-        "Share of held-out problems solved when so many steps are allowed, with 95% intervals over problems. The",
-        "number sets of the held-out problems never occur in training. A problem needs 2 steps at least.",
+        "Share of held-out problems solved when so many steps are allowed, with 95% intervals over problems.",
+        "The number sets of the held-out problems never occur in training. A problem needs 2 steps at least.",
         "",
     ]
 
