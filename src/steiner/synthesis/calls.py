@@ -27,8 +27,10 @@ Send = Callable[[ChatRequest, Callable[[Usage], None]], Awaitable[Reply]]
 """Makes a call; raises ChatFailure. Before each try it calls its second argument with what earlier tries may
 have cost, and lets pass what that raises."""
 
-COMMIT_SECONDS = 0.003
-"""How long a reply waits for others to be committed with."""
+COMMIT_SHARE = 0.05
+"""A reply waits for others to be committed with, for this share of the time that it took…"""
+COMMIT_SECONDS = (0.001, 0.02)
+"""…but no shorter and no longer than this."""
 COMMIT_CALLS = 256
 
 
@@ -212,8 +214,10 @@ class CallBook:
             self.sent += 1
             reply = await self._client(request, meter.before_try)
             usage = reply.usage if reply.usage.reported else _worst_usage(worst, request)
-            call = self._row(key, request, usage + reply.wasted if reply.tries > 1 else usage)
-            call = call._replace(body=reply.model_dump_json(exclude_defaults=True).encode())
+            if reply.tries > 1:
+                usage += reply.wasted
+            body = reply.model_dump_json(exclude_defaults=True).encode()
+            call = self._row(key, request, usage, body)
             meter.count(call)
         except ChatFailure as failure:
             self.failed += 1
@@ -230,11 +234,11 @@ class CallBook:
             raise
         finally:
             self.budget.settle(worst, meter.uncounted)
-        await self._store(call)
+        await self._store(call, reply.seconds)
         return _Answer(reply, call)
 
-    def _row(self, key: str, request: ChatRequest, usage: Usage) -> StoredCall:
-        """Return a call without a body, which stands for one that failed."""
+    def _row(self, key: str, request: ChatRequest, usage: Usage, body: bytes | None = None) -> StoredCall:
+        """Return a call; without a body it is one that failed."""
         prices = self.budget.prices
         return StoredCall(
             key,
@@ -242,18 +246,19 @@ class CallBook:
             usage.prompt_tokens,
             usage.completion_tokens,
             None if prices is None else prices.cost_of(usage),
-            None,
+            body,
         )
 
-    async def _store(self, call: StoredCall) -> None:
-        """Wait until a call is committed, together with those that come within `COMMIT_SECONDS`."""
+    async def _store(self, call: StoredCall, seconds: float = 0.0) -> None:
+        """Wait until a call that took `seconds` is committed, together with those that come meanwhile."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._pending.append((call, done))
         if len(self._pending) >= COMMIT_CALLS:
             self._commit()
         elif self._timer is None:
-            self._timer = loop.call_later(COMMIT_SECONDS, self._commit)
+            shortest, longest = COMMIT_SECONDS
+            self._timer = loop.call_later(min(max(COMMIT_SHARE * seconds, shortest), longest), self._commit)
         await done
 
     def _commit(self) -> None:
