@@ -3,16 +3,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import orjson
 import pytest
 from typer.testing import CliRunner
 
-from steiner.cli.synthesize import app, synthesize
+from steiner.cli.synthesize import app
+from steiner.cli.synthesize.command import synthesize
 from steiner.core import InputError, NoProgress, Problem, ResumeError, Settings, Trace
 from steiner.problems.countdown import CountdownSettings, generate
 from steiner.store import RunDir, Stage, StoredRecord
-from steiner.synthesis import SynthesisSettings, SynthesisYield, synthesise_run
+from steiner.synthesis import PlanSettings, SynthesisSettings, SynthesisYield, synthesise_run
+from steiner.synthesis.llm_stage import LlmSynthesisSettings
 
 SETTINGS = SynthesisSettings(drafts=1, truncations=4)
 COUNTDOWN = CountdownSettings(count=3, low=1, high=9, target_low=10, target_high=40)
@@ -137,10 +140,15 @@ def test_the_command_writes_traces_and_prints_their_yield(run: RunDir) -> None:
     assert f" {total.recovered / total.traces:.1%} " in rows["recovered after the answer was revealed"]
 
 
-def test_the_commands_defaults_are_the_settings_defaults() -> None:
+def test_the_help_names_the_settings_defaults() -> None:
     parameters = inspect.signature(synthesize).parameters
-    for name, field in SynthesisSettings.model_fields.items():
-        assert parameters[name].default == field.default
+    for name in PlanSettings.model_fields:
+        assert parameters[name].default is None
+        symbolic = SynthesisSettings.model_fields[name].default
+        model = LlmSynthesisSettings.model_fields[name].default
+        hint = f"[{symbolic}]" if symbolic == model else f"[{symbolic}; model: {model}]"
+        said = get_args(get_type_hints(synthesize, include_extras=True)[name])[1].help
+        assert said.endswith(hint), f"{name}: {said!r} should end with {hint}"
 
 
 def test_a_wrong_option_is_explained(run: RunDir) -> None:

@@ -58,7 +58,9 @@ def synthesize(
         int | None, typer.Option(min=0, help="Cuts of a draft per question.  [8; model: 4]")
     ] = None,
     attempts: Annotated[int | None, typer.Option(min=1, help="Blind attempts per cut.  [1]")] = None,
-    cut: Annotated[str | None, typer.Option(help="Where drafts are cut: uniform, early, late.")] = None,
+    cut: Annotated[
+        str | None, typer.Option(help="Where drafts are cut: uniform, early, late.  [uniform]")
+    ] = None,
     max_attempt_steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of a blind attempt, at most.  [12; model: 6]")
     ] = None,
