@@ -173,5 +173,15 @@ def test_every_trace_is_found_again_in_its_graph(case: tuple[list[Trace], list[l
             assert place == above or any(e.target == place for e in graph.out_edges[above])
 
 
+def test_of_two_nodes_with_the_same_words_the_one_is_found_from_which_the_trace_goes_on() -> None:
+    """`c` had to be split, and `f` leads to both parts of it."""
+    traces = [trace("a f<-1 c<1 a<2 a<3"), trace("a a a"), trace("a a c"), trace("b f c b a")]
+    graph = build(*traces)
+    places = locate(graph, traces[0])
+    assert places is not None
+    assert [graph.nodes[place].state for place in places] == ["a", "f", "c", "a", "a"]
+    assert places[3] == places[4]
+
+
 def test_a_step_that_the_graph_never_saw_is_not_found() -> None:
     assert locate(build(trace("a b")), trace("a c")) is None

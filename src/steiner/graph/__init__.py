@@ -5,8 +5,10 @@
 
 from steiner.graph.build import (
     Labels,
+    Merging,
     answer_key,
     build_graph,
+    grouped_answers,
     has_states,
     question_node_id,
     right_node_id,
@@ -17,12 +19,14 @@ from steiner.graph.count import Routes
 from steiner.graph.locate import locate
 from steiner.graph.sample import PathSampler, Sampled, Shortfall, sample_paths
 from steiner.graph.settings import RouteChoice, SampleSettings
-from steiner.graph.statistics import GraphStatistics, statistics, value
+from steiner.graph.statistics import GraphStatistics, NodeNumbers, node_numbers, statistics, value
 from steiner.graph.writer import PathWriter, TextWriter
 
 __all__ = [
     "GraphStatistics",
     "Labels",
+    "Merging",
+    "NodeNumbers",
     "PathSampler",
     "PathWriter",
     "RouteChoice",
@@ -33,8 +37,10 @@ __all__ = [
     "TextWriter",
     "answer_key",
     "build_graph",
+    "grouped_answers",
     "has_states",
     "locate",
+    "node_numbers",
     "question_node_id",
     "right_node_id",
     "sample_paths",

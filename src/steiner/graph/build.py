@@ -5,19 +5,29 @@ from __future__ import annotations
 import heapq
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 from steiner.core import InputError, NodeKind, Problem, StepEdge, StepGraph, StepNode, Trace, Verdict, digest
 from steiner.core.step import Step
 from steiner.core.trace import FROM_QUESTION
-from steiner.graph.merge import Piece, merge, pieces_of
+from steiner.graph.merge import Piece, keep_depths_apart, merge, pieces_of
 
 Labels = tuple[tuple[str, ...], ...]
 """One label per step, parallel to the traces and their steps: equal labels mean the same step."""
 
 AnswerKey = Callable[[str], str]
 """Texts of wrong answers with equal keys are one node."""
+
+
+class Merging(StrEnum):
+    """How far equal labels are merged."""
+
+    ACYCLIC = "acyclic"
+    """As far as no cycle closes. A trace that closes a cycle of labels may regroup the nodes on that cycle."""
+    DEPTH = "depth"
+    """Only at equal depth. A trace changes the ids of nothing but the nodes it merges with, ever."""
 
 
 def state_labels(traces: Sequence[Trace]) -> Labels:
@@ -46,6 +56,27 @@ def answer_key(text: str) -> str:
     return folded.strip(" .,;:!?()[]{}*$'\"。，；：！？") or folded
 
 
+def grouped_answers(answers: Iterable[str], same: Callable[[str, str], bool]) -> AnswerKey:
+    """Return the key of answers that `same` calls equivalent, chains of equivalents included.
+
+    A group is named by the smallest `answer_key` in it, so its name changes only when an answer joins it.
+
+    Args:
+        answers: all texts that the key will be asked for, in any order.
+        same: symmetric; asked about texts with different `answer_key` only.
+    """
+    of_key: dict[str, str] = {}
+    for answer in sorted(answers):
+        of_key.setdefault(answer_key(answer), answer)
+    group: dict[str, str] = {}
+    for key, answer in sorted(of_key.items()):
+        equal = {group[other] for other in group if same(of_key[other], answer)}
+        head = min({key, *equal})
+        group = {other: head if old in equal else old for other, old in group.items()}
+        group[key] = head
+    return lambda text: group[answer_key(text)]
+
+
 def question_node_id(problem_id: str) -> str:
     """Return the id of the source node of a problem's graph."""
     return digest([problem_id, "question"])
@@ -57,12 +88,16 @@ def right_node_id(problem_id: str) -> str:
 
 
 def state_node_id(problem_id: str, state: str) -> str:
-    """Return the id of the node of an exact search state: what maps a model's own steps to graph nodes."""
+    """Return the id of the node of an exact search state; of the shallowest one if it had to be split."""
     return digest([problem_id, "state", state])
 
 
 def build_graph(
-    problem: Problem, traces: Sequence[Trace], labels: Labels, key: AnswerKey = answer_key
+    problem: Problem,
+    traces: Sequence[Trace],
+    labels: Labels,
+    key: AnswerKey = answer_key,
+    merging: Merging = Merging.ACYCLIC,
 ) -> StepGraph:
     """Build a problem's step graph: acyclic whatever the labels, the same whatever the order of the traces.
 
@@ -76,26 +111,29 @@ def build_graph(
         traces: attempts, in any order.
         labels: parallel to `traces` and their steps.
         key: equivalence of wrong answers.
+        merging: how far equal labels are merged.
 
     Raises:
         ValueError: if the labels are not parallel to the steps or a trace belongs to another problem.
     """
     if len(labels) != len(traces):
         raise ValueError(f"{len(traces)} traces need as many rows of labels, got {len(labels)}")
-    tally = _Tally(problem.id)
+    tally = _Tally(problem.id, merging)
     rows: list[tuple[Trace, list[Piece]]] = []
     for trace, names in zip(traces, labels, strict=True):
         if trace.problem_id != problem.id:
             raise ValueError(f"trace {trace.id} belongs to problem {trace.problem_id}, not {problem.id}")
         if trace.steps:
             rows.append((trace, pieces_of(names, [item.parent for item in trace.steps])))
-    node_of = _merged(rows)
+    node_of = _merged(rows, merging)
     for trace, pieces in rows:
         tally.add(trace, [node_of[piece] for piece in pieces], key)
     return tally.graph()
 
 
-def _merged(rows: Sequence[tuple[Trace, list[Piece]]]) -> dict[Piece, Piece]:
+def _merged(rows: Sequence[tuple[Trace, list[Piece]]], merging: Merging) -> dict[Piece, Piece]:
+    if merging is Merging.DEPTH:
+        return keep_depths_apart(piece for _, pieces in rows for piece in pieces)
     texts: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     links: set[tuple[Piece, Piece]] = set()
     for trace, pieces in rows:
@@ -119,8 +157,9 @@ _Place = Piece | _Answer | None
 class _Tally:
     """Collects what each node and edge saw, then lays the graph out."""
 
-    def __init__(self, problem_id: str) -> None:
+    def __init__(self, problem_id: str, merging: Merging) -> None:
         self._problem_id = problem_id
+        self._merging = merging
         self._traces: dict[_Place, int] = defaultdict(int)
         self._right: dict[_Place, int] = defaultdict(int)
         self._steps: dict[Piece, dict[tuple[str, ...], Step]] = defaultdict(dict)
@@ -203,7 +242,11 @@ class _Tally:
         return next(iter(states)) if len(states) == 1 else None
 
     def _ids(self) -> dict[_Place, str]:
-        """Hash content; nodes of equal content (a label that had to be split) are numbered by depth."""
+        """Hash content, and depth where a label is in several nodes.
+
+        The number of other nodes of equal content does not enter, only that of equal content *and* depth:
+        labels that differ for equal texts are the one case in which that happens.
+        """
         ids: dict[_Place, str] = {None: question_node_id(self._problem_id)}
         for answer in self._answers:
             right = answer.kind is NodeKind.RIGHT
@@ -218,8 +261,11 @@ class _Tally:
                 same[state_node_id(self._problem_id, state)].append(piece)
         for base, places in same.items():
             places.sort(key=lambda p: (p.depth, self._texts(p), p.label))
+            beside: dict[int, int] = defaultdict(int)
             for count, place in enumerate(places):
-                ids[place] = digest([base, count]) if count else base
+                whole = not count and self._merging is Merging.ACYCLIC
+                ids[place] = base if whole else digest([base, place.depth, beside[place.depth]])
+                beside[place.depth] += 1
         return ids
 
     def _order(self, ids: dict[_Place, str]) -> list[_Place]:

@@ -2,35 +2,68 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from steiner.core import NodeKind, StepGraph, Trace
-from steiner.core.trace import FROM_QUESTION
+from steiner.core.trace import FROM_QUESTION, TraceStep
 
 
 def locate(graph: StepGraph, trace: Trace) -> tuple[int, ...] | None:
     """Return the node index of each step of `trace`; None if the graph does not hold one of its transitions.
 
-    Exact states are looked up. Other steps are followed along the edges by their wording; a step that was
-    merged with its own parent stays where it is.
+    A step lies at a node of its exact state or of its wording, one edge below its parent; a step that was
+    merged with its own parent stays where it is. Where several nodes fit, because a state or wording had to be
+    split, one is chosen from which all later steps can be placed too. O(steps · nodes that fit · out-degree).
     """
-    places: list[int] = []
-    # Of a state that had to be split the first node is looked up, the others are found by their wording.
-    of_state = {node.state: i for i, node in reversed([*enumerate(graph.nodes)]) if node.state is not None}
-    for item in trace.steps:
-        above = 0 if item.parent == FROM_QUESTION else places[item.parent]
-        place = None if item.state is None else of_state.get(item.state)
-        if place is not None and not any(edge.target == place for edge in graph.out_edges[above]):
-            place = None
-        if place is None:
-            place = next(
-                (
-                    edge.target
-                    for edge in graph.out_edges[above]
-                    if graph.nodes[edge.target].kind is NodeKind.STEP
-                    and any(graph.nodes[edge.target].wordings[w] == item.step for w in edge.wordings)
-                ),
-                above if item.step in graph.nodes[above].wordings else None,
+    below: dict[int, list[int]] = defaultdict(list)
+    for index, item in enumerate(trace.steps):
+        below[item.parent].append(index)
+    fits: list[set[int]] = [set() for _ in trace.steps]
+    of_state, of_step = _matches(graph)
+    # Later steps first: a node fits a step if its followers have places below that node.
+    for index in reversed(range(len(trace.steps))):
+        item = trace.steps[index]
+        matches = {*of_step.get(item.step, ()), *(of_state.get(item.state, ()) if item.state else ())}
+        fits[index] = {
+            place
+            for place in matches
+            if all(
+                _below(graph, place, trace.steps[child], fits[child]) is not None for child in below[index]
             )
+        }
+    places: list[int] = []
+    for item, fitting in zip(trace.steps, fits, strict=True):
+        above = 0 if item.parent == FROM_QUESTION else places[item.parent]
+        place = _below(graph, above, item, fitting)
         if place is None:
             return None
         places.append(place)
     return tuple(places)
+
+
+def _matches(graph: StepGraph) -> tuple[dict[str, list[int]], dict[object, list[int]]]:
+    of_state: dict[str, list[int]] = defaultdict(list)
+    of_step: dict[object, list[int]] = defaultdict(list)
+    for index, node in enumerate(graph.nodes):
+        if node.kind is NodeKind.STEP:
+            if node.state is not None:
+                of_state[node.state].append(index)
+            for step in node.wordings:
+                of_step[step].append(index)
+    return of_state, of_step
+
+
+def _below(graph: StepGraph, above: int, item: TraceStep, fitting: set[int]) -> int | None:
+    """Return the node at which `item` lies after `above`, out of `fitting`: by state, by words, or `above`."""
+    by_state = by_words = None
+    for edge in graph.out_edges[above]:
+        if edge.target not in fitting:
+            continue
+        node = graph.nodes[edge.target]
+        if item.state is not None and node.state == item.state:
+            by_state = edge.target if by_state is None else by_state
+        elif by_words is None and any(node.wordings[w] == item.step for w in edge.wordings):
+            by_words = edge.target
+    if by_state is not None or by_words is not None:
+        return by_words if by_state is None else by_state
+    return above if above in fitting and item.step in graph.nodes[above].wordings else None

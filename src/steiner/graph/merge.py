@@ -73,6 +73,11 @@ def merge(
     return node
 
 
+def keep_depths_apart(pieces: Iterable[Piece]) -> dict[Piece, Piece]:
+    """Make every piece a node of its own: depth grows along every transition, so there is no cycle."""
+    return {piece: piece for piece in pieces}
+
+
 def _cyclic(labels: Iterable[str], links: Iterable[Transition]) -> set[str]:
     """Return the labels that lie on a cycle of the label graph."""
     import numpy as np

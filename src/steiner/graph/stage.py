@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from statistics import median_low
 
-from steiner.core import NoProgress, Problem, Progress, Record, Settings, Trace
-from steiner.graph.build import Labels, build_graph, has_states, state_labels
+from steiner.core import NoProgress, Problem, Progress, Record, Settings, Trace, Verdict
+from steiner.graph.build import (
+    AnswerKey,
+    Labels,
+    Merging,
+    answer_key,
+    build_graph,
+    grouped_answers,
+    has_states,
+    state_labels,
+)
 from steiner.graph.cluster import ClusterSettings, cluster_steps
 from steiner.graph.join import closing_journal, open_journal, parse_graph, parse_traces, read_problem
 from steiner.graph.statistics import GraphStatistics, statistics
 from steiner.store import RunDir, Stage, StoredRecord, map_bounded, run_stage
 from steiner.store.stage import stage_digest
+
+
+Equivalent = Callable[[Problem, str, str], bool]
+"""Whether two answers to a problem say the same. A module-level function: it travels to the workers."""
 
 
 class Clustering(StrEnum):
@@ -28,6 +42,7 @@ class GraphSettings(Settings):
 
     cluster: Clustering = Clustering.AUTO
     text: ClusterSettings = ClusterSettings()
+    merging: Merging = Merging.ACYCLIC
 
 
 class GraphsSummary(Record):
@@ -62,6 +77,7 @@ def make_graphs(
     run: RunDir,
     settings: GraphSettings,
     *,
+    equivalent: Equivalent | None = None,
     workers: int = 1,
     force: bool = False,
     progress: Progress | None = None,
@@ -71,6 +87,7 @@ def make_graphs(
     Args:
         run: run directory, held for writing, with finished stages `problems` and `traces`.
         settings: how to tell equal steps.
+        equivalent: which wrong answers are one node; None: those that differ in spelling only.
         workers: processes; the outcome does not depend on it.
         force: discard graphs that were made with other settings or from other traces.
         progress: is told how far the work is.
@@ -85,7 +102,7 @@ def make_graphs(
         journal = run.journal.path
         with closing_journal():
             run_stage(
-                stage, "traces", _Build(settings), workers=workers,
+                stage, "traces", _Build(settings, equivalent), workers=workers,
                 initializer=open_journal, initargs=(journal,), progress=progress,
             )  # fmt: skip
         stage.finish(_summarise(run, workers, progress or NoProgress()).model_dump(mode="json"))
@@ -95,12 +112,19 @@ def make_graphs(
 class _Build:
     """Picklable work of the stage."""
 
-    def __init__(self, settings: GraphSettings) -> None:
+    def __init__(self, settings: GraphSettings, equivalent: Equivalent | None) -> None:
         self._settings = settings
+        self._equivalent = equivalent
 
     def __call__(self, record: StoredRecord) -> bytes:
         problem, traces = read_problem(record.key), parse_traces(record.body)
-        graph = build_graph(problem, traces, label_steps(problem, traces, self._settings))
+        key: AnswerKey = answer_key
+        equivalent = self._equivalent
+        if equivalent is not None:
+            wrong = [trace.answer for trace in traces if trace.verdict is Verdict.WRONG]
+            key = grouped_answers(wrong, lambda a, b: equivalent(problem, a, b))
+        labels = label_steps(problem, traces, self._settings)
+        graph = build_graph(problem, traces, labels, key, self._settings.merging)
         return graph.model_dump_json().encode()
 
 

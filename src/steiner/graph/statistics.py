@@ -45,6 +45,45 @@ def statistics(graph: StepGraph) -> GraphStatistics:
     )
 
 
+class NodeNumbers(NamedTuple):
+    """All that is known about one node. Distances count edges; docs/graphs.md gives formulas."""
+
+    e_i: int
+    """In-degree."""
+    e_o: int
+    """Out-degree, edges to answers included."""
+    d_s: int | None
+    """Shortest distance from the question; None (infinite) if it cannot be reached."""
+    d_e: int | None
+    """Shortest distance to the right answer; None (infinite) in dead ends and at wrong answers."""
+    traces: int
+    """Traces that touched the node."""
+    right: int
+    """Those of them that had it on their way to the right answer."""
+    value: float | None
+    """`right / traces`; None without traces."""
+    routes: int
+    """Distinct ways from here to the right answer: 1 at the answer itself, 0 in dead ends. Exact at any size."""
+    through: int
+    """Distinct routes from the question to the right answer that lead through here."""
+
+    @property
+    def dead_end(self) -> bool:
+        """Whether no trace found a way from here to the right answer."""
+        return self.d_e is None
+
+
+def node_numbers(graph: StepGraph) -> tuple[NodeNumbers, ...]:
+    """Return the numbers of each node, parallel to `nodes`; O(edges) additions of integers."""
+    routes = Routes(graph)
+    return tuple(
+        NodeNumbers(*fact, node.traces, node.right, value(node), ways, through)
+        for node, fact, ways, through in zip(
+            graph.nodes, graph.facts, routes.to_answer, routes.through, strict=True
+        )
+    )
+
+
 def value(node: StepNode) -> float | None:
     """Return the share of a node's traces that went on from it to the right answer; None without traces.
 
