@@ -25,7 +25,7 @@ class Merging(StrEnum):
     """How far equal labels are merged."""
 
     ACYCLIC = "acyclic"
-    """As far as no cycle closes. A trace that closes a cycle of labels may regroup the nodes on that cycle."""
+    """As far as no cycle closes. A trace that closes a cycle may regroup the nodes on that cycle."""
     DEPTH = "depth"
     """Only at equal depth. A trace changes the ids of nothing but the nodes it merges with, ever."""
 

@@ -12,8 +12,8 @@ def locate(graph: StepGraph, trace: Trace) -> tuple[int, ...] | None:
     """Return the node index of each step of `trace`; None if the graph does not hold one of its transitions.
 
     A step lies at a node of its exact state or of its wording, one edge below its parent; a step that was
-    merged with its own parent stays where it is. Where several nodes fit, because a state or wording had to be
-    split, one is chosen from which all later steps can be placed too. O(steps · nodes that fit · out-degree).
+    merged with its own parent stays where it is. Where several nodes fit, because one had to be split, it is
+    one from which all later steps can be placed too. O(steps · nodes that fit · out-degree).
     """
     below: dict[int, list[int]] = defaultdict(list)
     for index, item in enumerate(trace.steps):
@@ -54,7 +54,7 @@ def _matches(graph: StepGraph) -> tuple[dict[str, list[int]], dict[object, list[
 
 
 def _below(graph: StepGraph, above: int, item: TraceStep, fitting: set[int]) -> int | None:
-    """Return the node at which `item` lies after `above`, out of `fitting`: by state, by words, or `above`."""
+    """Return which node of `fitting` holds `item` after `above`: by state, by words, or `above` itself."""
     by_state = by_words = None
     for edge in graph.out_edges[above]:
         if edge.target not in fitting:

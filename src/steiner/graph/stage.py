@@ -23,7 +23,6 @@ from steiner.graph.statistics import GraphStatistics, statistics
 from steiner.store import RunDir, Stage, StoredRecord, map_bounded, run_stage
 from steiner.store.stage import stage_digest
 
-
 Equivalent = Callable[[Problem, str, str], bool]
 """Whether two answers to a problem say the same. A module-level function: it travels to the workers."""
 

@@ -63,7 +63,7 @@ class NodeNumbers(NamedTuple):
     value: float | None
     """`right / traces`; None without traces."""
     routes: int
-    """Distinct ways from here to the right answer: 1 at the answer itself, 0 in dead ends. Exact at any size."""
+    """Distinct ways from here to the right answer: 1 at the answer itself, 0 in dead ends. Exact."""
     through: int
     """Distinct routes from the question to the right answer that lead through here."""
 
