@@ -181,8 +181,7 @@ def test_traces_are_the_same_through_all_faults_of_a_bad_network(tmp_path: Path)
     patient = LIMITS.model_copy(update={"tries": 12, "bad_reply_tries": 12})
     with FaultyServer() as server:
         synthesise_at(clean, server.base_url)
-    # Empty content is no fault of the network: the model is told, and asked again.
-    faults = Faults.transport(0.3, retry_after_s=0.01, drip_s=0.1, empty_content=0.0)
+    faults = Faults.transport(0.3, retry_after_s=0.01, drip_s=0.1)
     with FaultyServer(faults=faults) as server:
         _, report = synthesise_at(faulty, server.base_url, limits=patient)
         assert server.stats().delivered_again == 0

@@ -297,3 +297,31 @@ def test_a_name_that_does_not_exist():
     assert caught.value.kind is FailureKind.CONNECTION
     assert url in caught.value.message
     assert "base_url" in caught.value.message
+
+
+def test_an_empty_reply_is_asked_for_again_as_it_is():
+    async def behave(http: web.Request, before: int) -> web.StreamResponse:
+        return good("" if before < 2 else "42")
+
+    done = call(behave)
+    assert (done.reply.text, done.reply.tries) == ("42", 3)
+    assert done.reply.wasted == Usage(prompt_tokens=22, completion_tokens=14)
+    assert done.stats.retried == {FailureKind.BAD_REPLY: 2}
+
+
+def test_what_is_empty_each_time_is_the_reply():
+    async def behave(http: web.Request, before: int) -> web.StreamResponse:
+        return good("")
+
+    done = call(behave, limits=more(bad_reply_tries=2))
+    assert (done.reply.text, done.reply.finish, done.reply.tries) == ("", Finish.STOP, 2)
+    assert done.reply.wasted == Usage(prompt_tokens=11, completion_tokens=7)
+    assert (done.stats.succeeded, done.stats.failed) == (1, 0)
+
+
+def test_a_model_that_thought_and_said_nothing_is_not_asked_again():
+    async def behave(http: web.Request, before: int) -> web.StreamResponse:
+        return web.json_response(reply_value("", reasoning_content="hm"))
+
+    done = call(behave)
+    assert (done.reply.text, done.reply.reasoning, done.reply.tries) == ("", "hm", 1)

@@ -89,6 +89,29 @@ def test_one_cut_for_all_429s_of_a_burst():
     assert control.episodes == 2
 
 
+def test_a_lone_429_costs_little_concurrency_once_the_endpoint_answers_again():
+    clock = Clock()
+    control = controller(100, 100, clock)
+    permits = [control.start() for _ in range(100)]
+    control.rate_limited(permits.pop(), 1.0)
+    for permit in permits:
+        control.finished(permit, 0.1)  # sent before the cut: no sign that the endpoint answers again
+    assert control.limit == int(100 * CUT)
+    clock.now = 1.0
+    control.finished(control.start(), 0.1)
+    assert control.limit == 99
+
+
+def test_many_429s_cost_what_the_cut_takes():
+    clock = Clock()
+    control = controller(100, 100, clock)
+    for permit in [control.start() for _ in range(100)][:11]:
+        control.rate_limited(permit, 1.0)
+    clock.now = 1.0
+    control.finished(control.start(), 0.1)
+    assert control.limit == int(100 * CUT)
+
+
 def test_pauses_of_our_own_grow_from_episode_to_episode_and_start_anew_after_a_success():
     clock = Clock()
     control = controller(clock=clock)

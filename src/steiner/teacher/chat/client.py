@@ -28,7 +28,7 @@ from steiner.teacher.chat.types import (
     Reply,
     Usage,
 )
-from steiner.teacher.chat.wire import Content, Structured, request_body
+from steiner.teacher.chat.wire import Content, Structured, empty_reply, request_body
 
 PERMANENT = {
     FailureKind.AUTH,
@@ -61,7 +61,7 @@ class ClientLimits(Settings):
     tries: int = Field(default=6, ge=1)
     """How often a call is sent that meets 5xx, timeouts and broken connections."""
     bad_reply_tries: int = Field(default=3, ge=1)
-    """How often a call is sent whose replies cannot be used."""
+    """How often a call is sent whose replies cannot be used, or are empty."""
     rate_limit_tries: int = Field(default=20, ge=1)
     """How often a call is sent that meets 429s. The waits in between are those that the endpoint asks for."""
     backoff_seconds: float = Field(default=0.5, ge=0)
@@ -194,18 +194,22 @@ class ChatClient:
             structured = self._structured
             body = request_body(self.endpoint, request, structured)
             outcome, seconds = await self._send(call, body)
-            if isinstance(outcome, Content):
+            fault = outcome if isinstance(outcome, Fault) else empty_reply(outcome)
+            falls_back = fault is not None and self._falls_back(request, fault, structured)
+            pause = None if fault is None or falls_back else self._pause(call, fault)
+            # Content that is empty each time is what the endpoint has to say: not a failure of the call.
+            if isinstance(outcome, Content) and pause is None:
                 self._stats.succeeded += 1
                 return self._reply(call, outcome, seconds)
-            if outcome.usage is not None:
-                call.wasted = call.wasted + outcome.usage
-            if self._falls_back(request, outcome, structured):
+            assert fault is not None
+            if fault.usage is not None:
+                call.wasted = call.wasted + fault.usage
+            if falls_back:
                 continue
-            pause = self._pause(call, outcome)
             if pause is None:
                 self._stats.failed += 1
-                raise self._failure(call, outcome)
-            self._stats.retried[outcome.kind] += 1
+                raise self._failure(call, fault)
+            self._stats.retried[fault.kind] += 1
             if pause:
                 await asyncio.sleep(pause)
 

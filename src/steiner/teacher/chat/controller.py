@@ -19,6 +19,8 @@ AFTER_CUT = 1.1
 """The first growth after a cut; each one that follows is twice as much."""
 NEAR, CAREFUL = 0.9, 1.01
 """From this share of where the last 429s came up to beyond it, grow only by this factor."""
+FEW = 0.1
+"""Where no more than this share of the requests in flight was refused, most of the cut is taken back."""
 PAYS = 0.2
 """Growth pays if throughput grows by at least this share of what concurrency grew by."""
 JUDGED_FROM = 1.5
@@ -55,8 +57,10 @@ class ConcurrencyController:
     about where the 429s came. Whether growth paid is judged by the throughput (requests in flight by mean
     seconds, Little's law); if it did not, the limit goes back and stays for `HOLD_WINDOWS`.
 
-    All 429s of requests that were sent before a cut belong to the episode of that cut. Other failures change
-    nothing.
+    All 429s of requests that were sent before a cut belong to the episode of that cut. If those were few of
+    the requests in flight, the first success after the pause brings back as many as were not refused: an
+    endpoint that can take 100 refuses 10 of 110, and a lone 429 says nothing about load. Other failures
+    change nothing.
 
     Args:
         ceiling: the most requests in flight, ever.
@@ -95,6 +99,7 @@ class ConcurrencyController:
         self._hold = 0
         self._baseline: Baseline | None = None
         self._too_many: float | None = None  # where the last 429s came; None once that is well passed
+        self._refused = 0  # 429s of the last episode
         self._begin_window()
 
     @property
@@ -130,8 +135,9 @@ class ConcurrencyController:
         self.in_flight -= 1
         if seconds is None:
             return
-        if permit.number > self._cut_at:
+        if permit.number > self._cut_at and self._episodes_in_a_row:
             self._episodes_in_a_row = 0
+            self._take_back()
         if permit.number <= self._window_from:
             return
         self._samples += 1
@@ -150,6 +156,7 @@ class ConcurrencyController:
         flight = max(permit.flight, self.in_flight)
         self.in_flight -= 1
         new = permit.number > self._cut_at
+        self._refused = 1 if new else self._refused + 1
         if new:
             self.episodes += 1
             self._episodes_in_a_row += 1
@@ -171,6 +178,11 @@ class ConcurrencyController:
         if doublings < 0:
             return 0.0
         return min(LONGEST_PAUSE, self._first_pause * 2.0 ** min(doublings, 10)) * self._jitter()
+
+    def _take_back(self) -> None:
+        """End an episode: raise the limit to what was not refused, if little was."""
+        if self._too_many is not None and self._refused <= FEW * self._too_many:
+            self._limit = max(self._limit, self._too_many - self._refused)
 
     def _begin_window(self) -> None:
         self._window_from = self._given  # earlier requests ran at another concurrency

@@ -159,6 +159,17 @@ def make_content(
     return Content(text, reasoning or thought, finish, usage, model)
 
 
+def empty_reply(content: Content) -> Fault | None:
+    """Return the fault of content that is nothing at all, although nothing stopped the endpoint; else None.
+
+    Overloaded endpoints send it, and the same request is answered the next time. It is something else where
+    there is reasoning: then the model was asked, and had nothing to say.
+    """
+    if content.text or content.reasoning or content.finish is not Finish.STOP:
+        return None
+    return bad_reply("the message is empty", content.usage)
+
+
 def split_thinking(text: str) -> tuple[str, str]:
     """Return the reasoning and the rest of a text that begins with `<think>…</think>`.
 
