@@ -1,26 +1,51 @@
-"""`steiner graph`: one step graph per question."""
+"""`steiner graph`: one step graph per question; build them, look at one, measure all."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from steiner.cli.graph_show import EXAMPLES as SHOW_EXAMPLES
+from steiner.cli.graph_show import show
+from steiner.cli.graph_stats import EXAMPLES as STATS_EXAMPLES
+from steiner.cli.graph_stats import stats
 
 if TYPE_CHECKING:
     from steiner.graph.stage import GraphsSummary
 
-app = typer.Typer(add_completion=False)
+
+class BuildByDefault(TyperGroup):
+    """`steiner graph --run R` means `steiner graph build --run R`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the subcommand before options that stand alone."""
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            args = ["build", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=BuildByDefault,
+    add_completion=False,
+    no_args_is_help=True,
+    help=(
+        "Build one step graph per question from a run's traces; look at one; measure all.\n\n"
+        "steiner graph --run runs/countdown   is short for   steiner graph build --run runs/countdown"
+    ),
+)
 
 EXAMPLES = """\b
 Examples:
-  steiner graph --run runs/countdown
-  steiner graph --run runs/mmlu-pro --cluster text --similarity 0.7
+  steiner graph build --run runs/countdown
+  steiner graph build --run runs/mmlu-pro --cluster text --similarity 0.7
 """
 
 
 @app.command(epilog=EXAMPLES)
-def graph(
+def build(
     run: Annotated[Path, typer.Option(help="Run directory with traces.")],
     cluster: Annotated[
         str,
@@ -55,6 +80,10 @@ def graph(
             held, settings, workers=workers or default_workers(), force=force, progress=RichProgress()
         )
     _print(summary)
+
+
+app.command(epilog=SHOW_EXAMPLES)(show)
+app.command(epilog=STATS_EXAMPLES)(stats)
 
 
 def _print(summary: GraphsSummary) -> None:
