@@ -61,8 +61,6 @@ def test_without_an_answer_there_is_nothing_to_draw() -> None:
     assert routes.count == 0
     with pytest.raises(IndexError):
         routes.draw(Random(0))
-    with pytest.raises(IndexError):
-        routes.draw_weighted(Random(0))
 
 
 def test_draws_are_uniform() -> None:
@@ -71,17 +69,6 @@ def test_draws_are_uniform() -> None:
     drawn = Counter(tuple(routes.draw(rng)) for _ in range(60 * routes.count))
     assert len(drawn) == routes.count > 20
     assert chisquare(list(drawn.values())).pvalue > 0.01
-
-
-def test_weighted_draws_follow_the_traces() -> None:
-    """Three of four traces that reach the answer begin with `a`, so 3/4 of the draws do; `x` never does."""
-    traces = [trace("a c"), trace("a d c"), trace("a c e"), trace("b"), *[trace("x", "w")] * 5]
-    graph = build_graph(PROBLEM, traces, state_labels(traces))
-    routes = Routes(graph)
-    rng = Random(5)
-    firsts = Counter(graph.nodes[routes.draw_weighted(rng)[1]].state for _ in range(4000))
-    assert set(firsts) == {"a", "b"}
-    assert chisquare([firsts["a"], firsts["b"]], [3000, 1000]).pvalue > 0.01
 
 
 @given(st.integers(0, 200), st.integers(0, 100))

@@ -312,3 +312,12 @@ def test_steps_before_a_backtrack_and_no_others_are_rewritten() -> None:
         for step, move in zip(path.steps, path.moves, strict=False):
             assert (step.reflection != "go on") == (move is Move.BACKTRACK)
         assert path.steps[-1].reflection == "go on"
+
+
+def test_as_many_detours_as_there_are_dead_ends_can_be_had() -> None:
+    """Drawn places that are used up are exchanged for others, so one draw is enough."""
+    graph = build(trace("a b c"), trace("x", "w"), *[trace(f"a y{i}", "w") for i in range(5)])
+    sampled = sample_paths(PROBLEM, graph, ask(detours=(0, 0, 0, 0, 0, 0, 1)), slots=8)
+    assert len(sampled.paths) == 8
+    assert all(len(detours_of(path)) == 6 for path in sampled.paths)
+    assert not sample_paths(PROBLEM, graph, ask(detours=(0,) * 7 + (1,)), slots=8).paths

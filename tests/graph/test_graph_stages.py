@@ -29,7 +29,7 @@ from steiner.graph.path_stage import PathsSummary, make_paths
 from steiner.graph.stage import Clustering, GraphSettings, GraphsSummary, make_graphs
 from steiner.problems.countdown import CountdownSettings, generate
 from steiner.store import RunDir, Stage, StoredRecord
-from steiner.synthesis.pipeline import SynthesisSettings, synthesise
+from steiner.synthesis import SynthesisSettings, synthesise
 from steiner.teacher import make_teacher
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))

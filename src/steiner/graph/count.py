@@ -7,8 +7,10 @@ Computer Programming 4A, 7.2.1; Wilf, "East side, west side", 1999). Nothing is 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import accumulate
 from random import Random
 
 from steiner.core import StepGraph
@@ -40,8 +42,23 @@ class Routes:
                 from_question[edge.target] += from_question[source]
         return tuple(a * b for a, b in zip(from_question, self.to_answer, strict=True))
 
+    @cached_property
+    def onward(self) -> tuple[tuple[int, ...], ...]:
+        """Targets of each node's edges from which the answer can be reached, parallel to `nodes`."""
+        return tuple(
+            tuple(edge.target for edge in edges if self.to_answer[edge.target])
+            for edges in self.graph.out_edges
+        )
+
+    @cached_property
+    def _before(self) -> tuple[list[int], ...]:
+        """Number of routes that lead over the earlier ones of a node's `onward`, parallel to it."""
+        return tuple([0, *accumulate(self.to_answer[target] for target in row)][:-1] for row in self.onward)
+
     def route(self, rank: int) -> list[int]:
         """Return route number `rank`, from the question to the answer, both included.
+
+        O(length · log out-degree) operations on integers.
 
         Raises:
             IndexError: unless 0 ≤ rank < count.
@@ -49,13 +66,12 @@ class Routes:
         if not 0 <= rank < self.count:
             raise IndexError(f"route {rank} of {self.count}")
         node, route = 0, [0]
-        while node != self.graph.answer_index:
-            for edge in self.graph.out_edges[node]:
-                ways = self.to_answer[edge.target]
-                if rank < ways:
-                    node = edge.target
-                    break
-                rank -= ways
+        answer, onward, before = self.graph.answer_index, self.onward, self._before
+        while node != answer:
+            row = before[node]
+            place = bisect_right(row, rank) - 1 if len(row) > 1 else 0
+            rank -= row[place]
+            node = onward[node][place]
             route.append(node)
         return route
 
@@ -66,21 +82,6 @@ class Routes:
             IndexError: if there is none.
         """
         return self.route(rng.randrange(self.count) if self.count else 0)
-
-    def draw_weighted(self, rng: Random) -> list[int]:
-        """Draw a route step by step, an edge in proportion to the traces that took it.
-
-        Raises:
-            IndexError: if there is none.
-        """
-        if not self.count:
-            raise IndexError("the right answer cannot be reached")
-        node, route = 0, [0]
-        while node != self.graph.answer_index:
-            edges = [edge for edge in self.graph.out_edges[node] if self.to_answer[edge.target]]
-            node = rng.choices(edges, [edge.traces for edge in edges])[0].target
-            route.append(node)
-        return route
 
 
 def shuffled(count: int, rng: Random) -> Iterator[int]:

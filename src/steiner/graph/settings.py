@@ -16,6 +16,12 @@ class RouteChoice(StrEnum):
     """Every route once before any is used again."""
     TRACES = "traces"
     """Step by step, an edge in proportion to the traces that took it."""
+    VALUE = "value"
+    """Step by step, a node in proportion to its value, (right + 1) / (traces + 2)."""
+    LENGTH = "length"
+    """In proportion to `length_factor` to the power of the number of steps, exactly."""
+    NOVELTY = "novelty"
+    """Step by step; each earlier path of the question that took a node makes it ten times less likely."""
 
 
 class BranchOrder(StrEnum):
@@ -53,6 +59,14 @@ class SampleSettings(Settings):
     longer_ways: float = Field(default=0.0, ge=0.0, le=1.0)
     """Probability that a detour may also pass nodes from which the right answer can be reached."""
     routes: RouteChoice = RouteChoice.UNIFORM
+    length_factor: float = Field(default=0.5, gt=0.0, le=100.0)
+    """With `routes` length: how many times as likely a step more makes a route; below 1 prefers short."""
+    mean_steps: float | None = Field(default=None, gt=0)
+    """Tune the number of detours until paths have so many steps on average; `detours` does not apply."""
+    mean_tokens: float | None = Field(default=None, gt=0)
+    """The same in tokens of reasoning."""
+    tokenizer: str = ""
+    """What counts the tokens of `mean_tokens`; empty: they are estimated from the text."""
     max_steps: int = Field(default=64, ge=1)
     """Longer paths are not made: a detour that does not fit is not begun."""
     min_backtracks: int = Field(default=0, ge=0)
@@ -72,6 +86,8 @@ class SampleSettings(Settings):
     def _check(self) -> SampleSettings:
         if (self.paths is None) == (self.paths_per_question is None):
             raise ValueError("give either paths or paths_per_question")
+        if self.mean_steps is not None and self.mean_tokens is not None:
+            raise ValueError("give either mean_steps or mean_tokens")
         if not self.descents or not (self.detours or self.order is BranchOrder.SORTED):
             raise ValueError("detours and descents need at least one weight")
         return self

@@ -6,16 +6,19 @@ search is stuck (a node that no trace continued with a step) or at a depth that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
 from steiner.core import NodeKind, StepGraph
-from steiner.graph.count import Routes, shuffled
-from steiner.graph.settings import RouteChoice, SampleSettings
+from steiner.graph.count import Routes
+from steiner.graph.settings import SampleSettings
+from steiner.graph.weigh import RouteDrawer
 
 ATTEMPTS = 8
 """Routes tried for one number of detours before it counts as not to be had."""
+WEIGHTED_ATTEMPTS = 6
+"""Of these, the number that follow the weights; the others look for routes that weighted draws miss."""
 PATIENCE = 64
 """Draws in a row without a new walk after which a graph counts as exhausted."""
 
@@ -93,25 +96,19 @@ def walks(
     graph, settings and the state of `rng` alone: whoever takes more gets the same ones first.
     """
     lost = 0
-    order: Iterator[int] = iter(())
+    drawer = RouteDrawer(space.routes, settings, rng)
     while space.routes.count and lost < PATIENCE:
         detours = _weighted(settings.detours, rng)
         found: Walk | None = None
-        for _ in range(ATTEMPTS):
-            if settings.routes is RouteChoice.TRACES:
-                route = space.routes.draw_weighted(rng)
-            else:
-                rank = next(order, None)
-                if rank is None:
-                    order = shuffled(space.routes.count, rng)
-                    rank = next(order)
-                route = space.routes.route(rank)
+        for attempt in range(ATTEMPTS):
+            route = drawer.draw(uniform=attempt >= WEIGHTED_ATTEMPTS)
             walk = _Walker(space, settings, rng, route[1:-1]).walk(detours)
             if walk is None or walk.backtracks < settings.min_backtracks:
                 continue
             key = space.key(walk)
             if key not in taken:
                 taken.add(key)
+                drawer.note(route)
                 found = walk
                 break
         lost = 0 if found else lost + 1
@@ -142,10 +139,10 @@ class _Walker:
             return None
         # A detour may leave from the question or any step but the last: after it the route must go on.
         above = [0, *self._route[:-1]]
-        open_places = [i for i, node in enumerate(above) if self._entries(node)] if detours else []
-        if detours and not open_places:
+        open_places = {i: n for i, node in enumerate(above) if (n := self._entries(node))} if detours else {}
+        chosen = self._leaves(open_places, detours)
+        if chosen is None:
             return None
-        chosen = self._rng.choices(open_places, k=detours) if detours else []
         pending = made = 0
         at = -1
         for i, node in enumerate(self._route):
@@ -161,8 +158,27 @@ class _Walker:
     def _room(self, position: int) -> int:
         return self._settings.max_steps - len(self._nodes) - (len(self._route) - position)
 
-    def _entries(self, node: int) -> bool:
-        return bool(self._space.dead[node] or (self._settings.longer_ways and self._space.live[node]))
+    def _entries(self, node: int) -> int:
+        """Return how many ways there are to leave from a node."""
+        live = self._space.live[node] if self._settings.longer_ways else ()
+        return len(self._space.dead[node]) + len(live)
+
+    def _leaves(self, places: Mapping[int, int], detours: int) -> list[int] | None:
+        """Choose where each detour leaves, uniformly among places with a way left; None if there are too few.
+
+        Args:
+            places: the number of ways to leave, by position on the route.
+            detours: how many.
+        """
+        if sum(places.values()) < detours:
+            return None
+        chosen = self._rng.choices(list(places), k=detours) if detours else []
+        left = dict(places)
+        for i, place in enumerate(chosen):
+            if not left[place]:
+                chosen[i] = place = self._rng.choice([other for other, ways in left.items() if ways])
+            left[place] -= 1
+        return chosen
 
     def _detour(self, node: int, at: int, room: int) -> bool:
         """Leave `node`, written at position `at`, and explore; False if there is nothing that fits."""
