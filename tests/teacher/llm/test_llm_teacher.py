@@ -73,8 +73,8 @@ CHINESE = {
         {
             "back_to": None,
             "name": "计算剩余",
-            "thought": "她用掉3加4等于7个鸡蛋，16减7等于9。",
-            "summary": "还剩9个鸡蛋。",
+            "thought": "她用掉3加4等于7个鸡蛋，16减7等于9，9乘2等于18。",
+            "summary": "还剩9个鸡蛋，卖18美元。",
             "reflection": "检查过了，符合题目的条件，继续。",
         },
     ],
@@ -290,3 +290,52 @@ def test_unknown_settings_and_languages_are_refused():
         parse_settings(LlmSettings, {"draft_temprature": 1}, "llm.toml")
     with pytest.raises(InputError, match="no language"):
         draft(reply(DRAFT), language="klingon")
+
+
+def test_what_is_copied_from_the_instructions_is_asked_for_again():
+    copied = DRAFT | {"steps": [*DRAFT["steps"]]}
+    sentence = PROMPTS.instructions("draft")[4]
+    copied["steps"][1] = step("Count what is left", "There are 16 eggs, and 16 - 7 = 9", reflection=sentence)
+    trace, endpoint = draft(reply(copied), reply(DRAFT))
+    assert isinstance(trace, Trace)
+    assert sentence in endpoint.requests[1].messages[1].content
+    assert "must be about this question" in endpoint.requests[1].messages[1].content
+    example = "Tom before Ida fits the first sentence, Ida before Sam the second."
+    resolved, _ = resolve(failed_attempt(), reply(RESOLVE | {"reflection": f"{example} Back to step 1."}))
+    assert isinstance(resolved, Rejected)
+    assert resolved.reason is RejectReason.ECHO
+    assert example in resolved.detail
+
+
+def test_an_answer_that_no_step_arrives_at_is_asked_for_again():
+    short = DRAFT | {"steps": DRAFT["steps"][:2]}
+    trace, endpoint = draft(reply(short), reply(DRAFT))
+    assert isinstance(trace, Trace)
+    assert "must arrive at the answer" in endpoint.requests[1].messages[1].content
+    rejected, _ = resolve(failed_attempt(), reply(RESOLVE | {"steps": RESOLVE["steps"][:1]}))
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason is RejectReason.UNFOUNDED
+    spelled = [*DRAFT["steps"][:2], step("Work out the money", "Nine times two is eighteen dollars a day")]
+    assert isinstance(draft(reply(DRAFT | {"steps": spelled}))[0], Trace)
+    # A number in words that we cannot read, a number of the question, and a text are all let through.
+    thought = "Von den sieben Eiern bleiben am Ende noch fünf Eier übrig."
+    check = "Das passt gut zu der Frage, wie sie gestellt ist."
+    fields = {"name": "Zählen", "thought": thought, "summary": "Es bleiben fünf Eier.", "reflection": check}
+    german = {"steps": [{"back_to": None} | fields], "answer": "5"}
+    assert isinstance(draft(reply(german), language="de")[0], Trace)
+    for answer in ("16", "no money at all"):
+        assert isinstance(draft(reply(short | {"answer": answer}))[0], Trace)
+
+
+def test_a_blind_attempt_may_guess():
+    guess = ATTEMPT | {"steps": ATTEMPT["steps"][:1]}
+    result = asyncio.run(teacher(Endless(reply(guess))).attempt(EGGS.blind(), (), 4, "en", 0))
+    assert isinstance(result, Attempt)
+
+
+def test_every_sentence_of_the_instructions_is_known_whole():
+    for call in ("attempt", "resolve"):
+        assert "Both are used, nobody is missing." in PROMPTS.instructions(call)
+    every = {sentence for call in ("draft", "attempt", "resolve") for sentence in PROMPTS.instructions(call)}
+    assert "This answers the question." not in every
+    assert min(map(len, every)) >= 30

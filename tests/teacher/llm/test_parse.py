@@ -256,7 +256,20 @@ def test_the_schemas_are_strict(call):
             for inner in schema["properties"].values():
                 check(inner)
         if schema["type"] == "array":
-            assert (schema["minItems"], schema["maxItems"]) == (1, 6)
+            assert (schema["minItems"], schema["maxItems"]) == (3 if call == "draft" else 1, 6)
             check(schema["items"])
 
     check(response_schema(call, 6))
+
+
+@pytest.mark.parametrize("dots", ["…", "...", " … "])
+def test_dots_copied_from_the_form_are_no_text(dots):
+    whole = {"name": "n", "thought": "t", "summary": "s", "reflection": "r", "back_to": None}
+    for field in ("name", "thought", "summary", "reflection"):
+        result = parse_reply("draft", json.dumps({"steps": [whole | {field: dots}], "answer": "1"}))
+        assert isinstance(result, Rejected)
+        assert (result.reason, result.detail) == (RejectReason.EMPTY, f"step 1 has no {field}")
+    resolve = {"wrong_step": 1, "reflection": dots, "steps": [whole], "answer": "1"}
+    result = parse_reply("resolve", json.dumps(resolve), shown=1)
+    assert isinstance(result, Rejected)
+    assert result.reason is RejectReason.EMPTY

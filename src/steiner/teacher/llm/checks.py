@@ -1,14 +1,17 @@
-"""Does a text give away that its writer was told the answer?
+"""Does a text give away that its writer was told the answer, or that it was copied from the instructions?
 
 Reasoning is spoilt by «the correct answer is given as 18, so the second step must be wrong». Such phrases are
 found by pattern, in English and Chinese whatever the language (models mix them in) and, with a few patterns
 each, in some other languages. What only looks alike is let through: answer choices, answers to earlier parts,
 things given in the question.
+
+Small models fill in steps by copying the example of the prompt. Whole sentences of it are looked for.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from steiner.teacher.llm.told_patterns import CHINESE, ENGLISH, OTHERS, compiled
 
@@ -20,6 +23,9 @@ _TRIGGERS = (
 """Every English phrase holds one of these or of the next; only sentences that do are looked at."""
 _RESULTS = {what: tuple(f"{held} {what}" for held in _HELD) for what in ("result", "outcome")}
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n\s*\n")
+_PROMPT_SENTENCE = re.compile(r"[^.!?:;\"{}]+[.!?]")
+_SHORTEST_ECHO = 30
+"""Characters of a sentence; shorter ones such as «This answers the question.» are anybody's."""
 _REACH = 160
 """Characters looked at before and behind such a word."""
 _ENGLISH = compiled(ENGLISH)
@@ -36,6 +42,19 @@ def told_phrase(text: str, language: str = "en") -> str | None:
         language: what it is written in (ISO 639-1). English and Chinese are always looked for.
     """
     return _english(text) or _chinese(text) or _other(text, language)
+
+
+def sentences(text: str) -> tuple[str, ...]:
+    """Return the sentences of instructions that nobody writes by chance: long ones, and no questions."""
+    # Lines of prompts are broken anywhere; the fields of an example in JSON end with a quotation mark.
+    parts = _PROMPT_SENTENCE.findall(" ".join(text.split()))
+    found = (part.strip(" -") for part in parts if not part.endswith("?"))
+    return tuple(dict.fromkeys(part for part in found if len(part) >= _SHORTEST_ECHO))
+
+
+def echoed(text: str, instructions: Sequence[str]) -> str | None:
+    """Return the first of the sentences that stands in a text word by word, None if none does."""
+    return next((sentence for sentence in instructions if sentence in text), None)
 
 
 def mentions_told(text: str, language: str = "en") -> bool:

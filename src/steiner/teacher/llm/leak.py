@@ -83,6 +83,14 @@ def blind_prefix_length(question: Question, steps: Sequence[TraceStep], wanted: 
     return min(max(wanted, 0), len(steps))
 
 
+def is_unfounded(question: Question, answer: str, text: str) -> bool:
+    """Say whether an answer that is a number stands neither in `text` nor in the question.
+
+    Whoever writes down a number that no step arrives at has it from elsewhere.
+    """
+    return answer not in text and _finder(question.text, question.choices, answer).misses(text)
+
+
 @lru_cache(maxsize=1024)
 def _finder(question: str, choices: tuple[str, ...], answer: str) -> _Finder:
     return _Finder(question, choices, answer)
@@ -104,6 +112,12 @@ class _Finder:
 
     def leaks(self, text: str) -> bool:
         return any(self._leaks(piece) for piece in _pieces(text))
+
+    def misses(self, text: str) -> bool:
+        """Say whether the answer is a number, and neither in the question nor in the text."""
+        if self._letter is not None or not self._values or self._in_question:
+            return False
+        return not any(self._contains(piece) for piece in _pieces(text))
 
     def _leaks(self, text: str) -> bool:
         if self._letter is not None and self._letter.search(unicodedata.normalize("NFKC", text)):

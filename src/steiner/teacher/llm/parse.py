@@ -200,7 +200,8 @@ def _steps(value: Any, shown: int, drop_last: bool) -> tuple[tuple[ParsedStep, .
     steps: list[ParsedStep] = []
     for index, item in enumerate(items):
         fields = {field: _text(item.get(field)) for field in FIELDS}
-        empty = next((field for field, text in fields.items() if not text), None)
+        # «…» was copied from the form that the prompt shows.
+        empty = next((field for field, text in fields.items() if not text.strip(".… ")), None)
         if empty is not None:
             was_cut = drop_last and index == len(items) - 1
             return tuple(steps), "" if was_cut else f"step {shown + index + 1} has no {empty}"
@@ -222,7 +223,7 @@ def _problem(
         return RejectReason.EMPTY, "it has no steps"
     if call != "attempt" and not parsed.answer:
         return RejectReason.EMPTY, "it has no answer"
-    if call == "resolve" and not parsed.reflection:
+    if call == "resolve" and not parsed.reflection.strip(".… "):
         return RejectReason.EMPTY, "it has no new reflection for the last step shown"
     return None
 

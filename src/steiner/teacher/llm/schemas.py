@@ -15,6 +15,9 @@ from steiner.teacher.llm.templates import Call
 FIELDS = ("name", "thought", "summary", "reflection")
 """Text fields of a step, in the order of writing."""
 
+FEWEST_DRAFT_STEPS = 3
+"""As the prompt asks for."""
+
 _TEXT = {"type": "string"}
 _NUMBER_OR_NULL = {"type": ["integer", "null"]}
 
@@ -26,7 +29,9 @@ def response_schema(call: Call, max_steps: int) -> dict[str, Any]:
     if call == "resolve":
         properties |= {"wrong_step": _NUMBER_OR_NULL, "reflection": _TEXT}
     step = _closed({"back_to": _NUMBER_OR_NULL} | dict.fromkeys(FIELDS, _TEXT))
-    properties["steps"] = {"type": "array", "items": step, "minItems": 1, "maxItems": max_steps}
+    # A draft of a single step has no place to be cut at, and small models write no more than they must.
+    fewest = FEWEST_DRAFT_STEPS if call == "draft" else 1
+    properties["steps"] = {"type": "array", "items": step, "minItems": fewest, "maxItems": max_steps}
     properties["answer"] = _TEXT
     return _closed(properties)
 

@@ -11,11 +11,12 @@ from pydantic import Field
 from steiner.core import Grading, Problem, Provenance, Question, Settings, Trace, TraceStep, Verdict
 from steiner.teacher.base import Attempt
 from steiner.teacher.chat.types import ChatRequest, Complete, Endpoint, Finish, Reply
-from steiner.teacher.llm.checks import told_phrase
+from steiner.teacher.llm.checks import echoed, told_phrase
 from steiner.teacher.llm.language import is_in_language
 from steiner.teacher.llm.languages import language_of
+from steiner.teacher.llm.leak import is_unfounded
 from steiner.teacher.llm.parse import Parsed, parse_reply, trace_steps
-from steiner.teacher.llm.schemas import FIELDS, response_schema, schema_name
+from steiner.teacher.llm.schemas import FEWEST_DRAFT_STEPS, FIELDS, response_schema, schema_name
 from steiner.teacher.llm.templates import (
     Call,
     Prompts,
@@ -31,6 +32,10 @@ ASK_SHIFT = 20
 """`ChatRequest.draw` is the caller's draw, plus the number of asks before it times 2 to this power."""
 
 
+_SPELLED = frozenset({"en", "zh", "ja"})
+"""Languages whose numbers are also found in words."""
+
+
 class LlmSettings(Settings):
     """How the calls are made."""
 
@@ -43,7 +48,7 @@ class LlmSettings(Settings):
     """Longest reply. Models that reason in secret need several times as much."""
     attempt_max_tokens: int = Field(default=3000, ge=1)
     resolve_max_tokens: int = Field(default=3000, ge=1)
-    draft_steps: int = Field(default=10, ge=3)
+    draft_steps: int = Field(default=10, ge=FEWEST_DRAFT_STEPS)
     """Most steps of a draft."""
     resolve_steps: int = Field(default=10, ge=1)
     """Most steps that a resolve adds."""
@@ -61,6 +66,7 @@ class _Plan(NamedTuple):
     """For the prompt."""
     base: tuple[TraceStep, ...]
     """Steps that the request shows."""
+    question: Question
     max_steps: int
     language: str
     draw: int
@@ -105,7 +111,7 @@ class LlmTeacher:
         most = self._settings.draft_steps
         named = language_of(language).name
         values = draft_values(problem.question, problem.choices, reference_text(problem), most, named)
-        plan = _Plan("draft", values, (), most, language, draw)
+        plan = _Plan("draft", values, (), problem.blind(), most, language, draw)
         result = await self._ask(plan, lambda parsed: trace_steps(parsed.steps, 0))
         return result if isinstance(result, Rejected) else self._trace(problem, "draft", result)
 
@@ -115,7 +121,7 @@ class LlmTeacher:
         """Go on from `prefix` blind. Steps beyond `max_steps` are dropped, and the answer with them."""
         named = language_of(language).name
         values = attempt_values(question.text, question.choices, shown_steps(prefix), max_steps, named)
-        plan = _Plan("attempt", values, prefix, max_steps, language, draw)
+        plan = _Plan("attempt", values, prefix, question, max_steps, language, draw)
         result = await self._ask(plan, lambda parsed: prefix + trace_steps(parsed.steps, len(prefix)))
         if isinstance(result, Rejected):
             return result
@@ -133,7 +139,7 @@ class LlmTeacher:
             most,
             language_of(language).name,
         )
-        plan = _Plan("resolve", values, attempt.steps, most, language, draw)
+        plan = _Plan("resolve", values, attempt.steps, problem.blind(), most, language, draw)
         result = await self._ask(plan, lambda parsed: join_resolved(attempt, parsed))
         return result if isinstance(result, Rejected) else self._trace(problem, "truncate-reveal", result)
 
@@ -142,7 +148,7 @@ class LlmTeacher:
         rejected: Rejected | None = None
         for ask in range(self._settings.asks):
             reply = await self._complete(self._request(plan, ask, rejected))
-            result = _judge(plan, reply, join)
+            result = _judge(plan, reply, join, self._prompts.instructions(plan.call))
             if not isinstance(result, Rejected):
                 details = {"asks": ask + 1, "model": reply.model or self._name, "finish": str(reply.finish)}
                 return _Accepted(result[0], result[1], details | {"language": plan.language})
@@ -225,7 +231,9 @@ def join_resolved(attempt: Attempt, parsed: Parsed) -> tuple[TraceStep, ...] | R
     return (*attempt.steps[:-1], last, *new)
 
 
-def _judge(plan: _Plan, reply: Reply, join: _Join) -> tuple[tuple[TraceStep, ...], str] | Rejected:
+def _judge(
+    plan: _Plan, reply: Reply, join: _Join, instructions: Sequence[str]
+) -> tuple[tuple[TraceStep, ...], str] | Rejected:
     """Return the steps and the answer of a reply, or why it cannot be used."""
     if reply.finish in (Finish.FILTER, Finish.REFUSAL):
         return _rejected(plan.call, RejectReason.REFUSED, "the model refused or the endpoint filtered it")
@@ -239,7 +247,7 @@ def _judge(plan: _Plan, reply: Reply, join: _Join) -> tuple[tuple[TraceStep, ...
     if isinstance(parsed, Rejected):
         return parsed.model_copy(update={"steps": plan.base + parsed.steps})
     steps = join(parsed)
-    problem = steps if isinstance(steps, Rejected) else _check(plan, reply, parsed)
+    problem = steps if isinstance(steps, Rejected) else _check(plan, reply, parsed, instructions)
     if isinstance(steps, Rejected) or problem is not None:
         readable = plan.base + trace_steps(parsed.steps, len(plan.base))
         found = steps if isinstance(steps, Rejected) else problem
@@ -248,7 +256,7 @@ def _judge(plan: _Plan, reply: Reply, join: _Join) -> tuple[tuple[TraceStep, ...
     return steps, parsed.answer
 
 
-def _check(plan: _Plan, reply: Reply, parsed: Parsed) -> Rejected | None:
+def _check(plan: _Plan, reply: Reply, parsed: Parsed, instructions: Sequence[str]) -> Rejected | None:
     """Look for what spoils a reply that could be read."""
     if reply.finish is not Finish.STOP:
         detail = "the endpoint stopped in the middle, for a reason it does not name"
@@ -256,14 +264,29 @@ def _check(plan: _Plan, reply: Reply, parsed: Parsed) -> Rejected | None:
     texts = ["\n".join(getattr(item.step, field) for field in FIELDS) for item in parsed.steps]
     if parsed.reflection:
         texts.append(parsed.reflection)
-    phrase = told_phrase("\n\n".join((*texts, parsed.answer)), plan.language)
+    text = "\n\n".join(texts)
+    phrase = echoed(text, instructions)
+    if phrase is not None:
+        return _rejected(plan.call, RejectReason.ECHO, f"it copies «{phrase}» from the instructions")
+    phrase = told_phrase(f"{text}\n\n{parsed.answer}", plan.language)
     if phrase is not None:
         detail = f"it says «{phrase}», as if the answer had been known beforehand"
         return _rejected(plan.call, RejectReason.TOLD, detail)
     if not all(is_in_language(text, plan.language) for text in texts):
         detail = f"it is not written in {language_of(plan.language).name}"
         return _rejected(plan.call, RejectReason.LANGUAGE, detail)
+    if plan.call != "attempt" and _is_unfounded(plan, parsed.answer, text):
+        detail = "its answer is in none of its steps"
+        return _rejected(plan.call, RejectReason.UNFOUNDED, detail)
     return None
+
+
+def _is_unfounded(plan: _Plan, answer: str, text: str) -> bool:
+    """Say whether the answer, a number, is in no step; those that may be in words we cannot read are left."""
+    if len(answer) < 3 and plan.language.partition("-")[0] not in _SPELLED:
+        return False
+    shown = "\n".join(getattr(item.step, field) for item in plan.base for field in FIELDS)
+    return is_unfounded(plan.question, answer, f"{shown}\n{text}")
 
 
 def _rejected(call: Call, reason: RejectReason, detail: str) -> Rejected:

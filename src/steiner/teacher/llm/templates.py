@@ -14,6 +14,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from steiner.core import InputError, digest
 from steiner.teacher.chat.types import Message
+from steiner.teacher.llm.checks import sentences
 
 Call = Literal["draft", "attempt", "resolve"]
 """The three calls of the method."""
@@ -53,6 +54,7 @@ class Prompts:
         self._texts = dict(texts)
         self._origins = dict(origins)
         self._systems: dict[Call, Message] = {}
+        self._sentences: dict[Call, tuple[str, ...]] = {}
         self._environment = _environment(self._texts, self._origins)
 
     @cached_property
@@ -71,12 +73,21 @@ class Prompts:
         Raises:
             InputError: a template is wrong; the message names its file and line.
         """
+        user = self.render(f"{call}.user.md", values)
+        return self._system(call), Message(role="user", content=f"{user}\n\n{note}" if note else user)
+
+    def instructions(self, call: Call) -> tuple[str, ...]:
+        """Return the sentences of the system message, which no reply should repeat."""
+        if call not in self._sentences:
+            self._sentences[call] = sentences(self._system(call).content)
+        return self._sentences[call]
+
+    def _system(self, call: Call) -> Message:
         # The system message is given no values, so that it is the same for all questions: endpoints charge
         # less for the beginning of a prompt that they have seen before.
         if call not in self._systems:
             self._systems[call] = Message(role="system", content=self.render(f"{call}.system.md", {}))
-        user = self.render(f"{call}.user.md", values)
-        return self._systems[call], Message(role="user", content=f"{user}\n\n{note}" if note else user)
+        return self._systems[call]
 
     def render(self, name: str, values: Mapping[str, Any]) -> str:
         """Render one file.
@@ -179,7 +190,7 @@ def _try_out(prompts: Prompts) -> None:
                     values = sample_values(call, question, choices, answer, steps)
                     _check_question(prompts, call, prompts.messages(call, values), question)
     for call in CALLS:
-        for reason in ("told", "language", "length", "no-backtrack", "empty", "refused", "unparsable"):
+        for reason in _REASONS:
             prompts.render("again.md", again_values(call, reason, "x", "English", 1))
 
 
@@ -249,6 +260,9 @@ def again_values(call: Call, reason: str, detail: str, language: str, tries: int
     return {"call": call, "reason": reason, "detail": detail, "language": language, "tries": tries}
 
 
+_REASONS = (
+    *("told", "echo", "unfounded", "language", "length", "no-backtrack", "empty", "refused", "unparsable"),
+)
 _SAMPLE_STEPS = (
     ShownStep(1, None, "name", "thought", "summary", "reflection"),
     ShownStep(2, 0, "name", "thought", "summary", "reflection"),
