@@ -95,7 +95,7 @@ def tree_lines(
         head = Text(f"{mark} ", style)
         answers = graph.nodes[node].answers
         more = f" (+{len(answers) - 1} wordings)" if len(answers) > 1 else ""
-        head.append(_cut(answers[0], width - columns - head.cell_len - cell_len(more)) + more, style)
+        head.append(_cut(_plain(answers[0]), width - columns - head.cell_len - cell_len(more)) + more, style)
         yield _row(head, Text(""), _facts(graph, node, visits), width, path is not None, style)
 
 

@@ -104,7 +104,9 @@ def style(name: str) -> str:
 
 def sheet_file(subject: Subject) -> str:
     """Return the drawing as the text of an SVG file."""
-    svg = str(sheet(subject)).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    # XML, unlike HTML, forbids these two wherever they stand.
+    svg = str(sheet(subject)).translate(dict.fromkeys((0xFFFE, 0xFFFF), 0xFFFD))
+    svg = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{svg}\n'
 
 
