@@ -22,6 +22,7 @@ from steiner.synthesis.accounts import (
     total_yield,
 )
 from steiner.synthesis.calls import CallBook, Tally
+from steiner.synthesis.collector import patient_collector
 from steiner.synthesis.crowd import Crowd, Finished
 from steiner.synthesis.money import Budget
 from steiner.synthesis.outcome import SynthesisYield
@@ -120,7 +121,8 @@ def synthesise_with_llm(
         report = _report(spent, None, done_before, time.monotonic() - started)
         return SynthesisYield.model_validate(stage.summary), report
     work = _Run(run, given, progress or NoProgress(), notice)
-    asyncio.run(work.go())
+    with patient_collector():
+        asyncio.run(work.go())
     stopped = work.crowd.stopped
     if stopped is not None and not isinstance(stopped, (SteinerError, KeyboardInterrupt)):
         raise stopped
