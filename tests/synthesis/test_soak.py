@@ -91,7 +91,7 @@ def test_sixty_questions_through_all_faults_have_the_traces_of_a_good_endpoint(t
 def test_five_thousand_questions_through_faults_and_storms(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"drafts": 1, "truncations": 2})
     clean = soak(tmp_path / "clean", 5_000, settings, Faults())
-    storms = {"storm_every_s": 7.0, "storm_s": 0.5, "storm_in_flight": 8}
+    storms = {"storm_every_s": 7.0, "storm_s": 0.5, "storm_in_flight": 1}
     faults = Faults.transport(0.2, retry_after_s=0.05, drip_s=0.3, **storms)
     faulty = soak(tmp_path / "faulty", 5_000, settings, faults)
     compare(clean, faulty, 5_000)
