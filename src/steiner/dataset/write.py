@@ -31,7 +31,7 @@ from steiner.dataset.statistics import (
     by_count,
 )
 from steiner.dataset.tokenise import load_tokenizer, tokenizer_digest
-from steiner.store import RunDir, Stage, StoredRecord, atomic_write, disk_errors, map_bounded
+from steiner.store import RunDir, Stage, StoredRecord, Workers, atomic_write, disk_errors, map_bounded
 from steiner.store.stage import stage_digest
 
 STAGE = "dataset"
@@ -62,7 +62,7 @@ def write_dataset(
     run: RunDir,
     settings: DatasetSettings,
     *,
-    workers: int = 1,
+    workers: Workers = 1,
     force: bool = False,
     progress: Progress | None = None,
 ) -> DatasetStatistics:
@@ -71,7 +71,7 @@ def write_dataset(
     Args:
         run: open for writing.
         settings: decide the content, down to the byte.
-        workers: number of processes; has no influence on the content.
+        workers: number of processes, or an engine; has no influence on the content.
         force: make the dataset anew if it was made with other settings or from other paths.
         progress: is told the number of finished questions.
 
@@ -130,7 +130,7 @@ def _write_shards(
     shards: Sequence[Shard],
     *,
     skip: Collection[str],
-    workers: int,
+    workers: Workers,
     progress: Progress,
 ) -> Iterator[tuple[StoredRecord, WrittenFile]]:
     """Write the files whose names are not in `skip`; yield each, with its record, as it is finished."""
@@ -140,7 +140,8 @@ def _write_shards(
     progress.start(STAGE, total)
     progress.update(ready)
     chunks = (chunk for _, shard in todo for chunk in read_chunks(run.journal, shard, CHUNK_QUESTIONS))
-    workers = min(workers, (total - ready) // WORKER_QUESTIONS)
+    if isinstance(workers, int):
+        workers = min(workers, (total - ready) // WORKER_QUESTIONS)
     results = map_bounded(make_rows, chunks, workers, initializer=start_worker, initargs=(settings,))
     results = _reported(results, progress, ready)
     for number, shard in todo:

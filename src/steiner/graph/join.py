@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 from pydantic import TypeAdapter
 
-from steiner.core import InputError, Problem, StepGraph, StorageError, Trace
-from steiner.store import Journal
+from steiner.core import Problem, StepGraph, StorageError, Trace
+from steiner.store import read_beside
 
 _TRACES = TypeAdapter(list[Trace] | None)
-_journal: Journal | None = None
-
-
-def open_journal(path: Path) -> None:
-    """Open the journal for reading in this process: the initializer of workers."""
-    global _journal
-    close_journal()
-    _journal = Journal(path, read_only=True)
-
-
-def close_journal() -> None:
-    """Close what `open_journal` opened, if anything."""
-    global _journal
-    if _journal is not None:
-        _journal.close()
-        _journal = None
-
-
-@contextmanager
-def closing_journal() -> Iterator[None]:
-    """Close the journal of this process at the end: with one worker the initializer runs here."""
-    try:
-        yield
-    finally:
-        close_journal()
-
-
-def _body(stage: str, key: str) -> bytes:
-    assert _journal is not None, "open_journal() is the initializer of the workers"
-    record = _journal.get(stage, key)
-    if record is None:
-        raise InputError(
-            f"{_journal.path} has no record {key} in its stage '{stage}': "
-            "run the command that makes it again."
-        )
-    return record.body
 
 
 def read_problem(key: str) -> Problem:
     """Return a problem of the run."""
-    return Problem.model_validate_json(_body("problems", key))
+    return Problem.model_validate_json(read_beside("problems", key))
 
 
 def read_graph(key: str) -> StepGraph:
@@ -61,7 +21,7 @@ def read_graph(key: str) -> StepGraph:
     Raises:
         StorageError: if it is not a valid graph.
     """
-    return parse_graph(key, _body("graphs", key))
+    return parse_graph(key, read_beside("graphs", key))
 
 
 def parse_graph(key: str, body: bytes) -> StepGraph:
@@ -78,7 +38,7 @@ def parse_graph(key: str, body: bytes) -> StepGraph:
 
 def read_traces(key: str) -> list[Trace]:
     """Return the traces of a problem."""
-    return parse_traces(_body("traces", key))
+    return parse_traces(read_beside("traces", key))
 
 
 def parse_traces(body: bytes) -> list[Trace]:

@@ -6,26 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import islice
-from pathlib import Path
 from statistics import median_low
 from typing import NamedTuple
 
 from pydantic import Field, TypeAdapter
 
 from steiner.core import NoProgress, Problem, Progress, ReasoningPath, Record
-from steiner.graph.join import (
-    closing_journal,
-    open_journal,
-    parse_graph,
-    read_graph,
-    read_problem,
-    read_traces,
-)
+from steiner.graph.join import parse_graph, read_graph, read_problem, read_traces
 from steiner.graph.quota import EMPTY, FILLED, Capacity, Quotas, share_out
 from steiner.graph.sample import PathSampler, sample_paths
 from steiner.graph.settings import SampleSettings
 from steiner.graph.writer import PathWriter, TextWriter
-from steiner.store import RunDir, Stage, StoredRecord, map_bounded, run_stage
+from steiner.store import Beside, RunDir, Stage, StoredRecord, Workers, map_bounded, run_stage
 from steiner.store.stage import COMMIT_RECORDS, stage_digest
 
 CAPACITY = "capacity"
@@ -63,7 +55,7 @@ def make_paths(
     settings: SampleSettings,
     *,
     writer_for: WriterFor = text_writer,
-    workers: int = 1,
+    workers: Workers = 1,
     force: bool = False,
     progress: Progress | None = None,
 ) -> PathsSummary:
@@ -76,7 +68,7 @@ def make_paths(
         run: run directory, held for writing, with finished stages `problems`, `traces` and `graphs`.
         settings: which paths, and how many.
         writer_for: chooses the writer of each problem's paths.
-        workers: processes; the outcome does not depend on it.
+        workers: processes, or an engine; the outcome does not depend on it.
         force: discard paths that were made with other settings or from other graphs.
         progress: is told how far the work is.
 
@@ -88,14 +80,13 @@ def make_paths(
     inputs = {"graphs": stage_digest(run, "graphs")}
     stage = Stage(run, "paths", settings, inputs, force=force)
     if not stage.is_complete:
-        with closing_journal():
-            quotas = _quotas(run, settings, inputs, workers, progress)
-            shares = dict(zip(_keys(run), quotas.slots, strict=True)) if quotas else None
-            run_stage(
-                stage, "graphs", _Write(settings, writer_for), workers=workers,
-                initializer=_open, initargs=(run.journal.path, shares), progress=progress,
-            )  # fmt: skip
-            summary = _summarise(run, settings, workers, progress)
+        quotas = _quotas(run, settings, inputs, workers, progress)
+        shares = dict(zip(_keys(run), quotas.slots, strict=True)) if quotas else None
+        run_stage(
+            stage, "graphs", _Write(settings, writer_for), workers=workers,
+            initializer=_set_shares, initargs=(shares,), beside=_beside(run, settings), progress=progress,
+        )  # fmt: skip
+        summary = _summarise(run, settings, workers, progress)
         stage.finish(summary.model_dump(mode="json"))
     return PathsSummary.model_validate(stage.summary)
 
@@ -103,11 +94,14 @@ def make_paths(
 _shares: Mapping[str, int] | None = None
 
 
-def _open(journal: Path, shares: Mapping[str, int] | None) -> None:
+def _set_shares(shares: Mapping[str, int] | None) -> None:
     """Prepare a worker: the shares are handed over once, not with every record."""
     global _shares
-    open_journal(journal)
     _shares = shares
+
+
+def _beside(run: RunDir, settings: SampleSettings) -> Beside:
+    return Beside(run.journal.path, ("problems", "traces") if settings.include_traces else ("problems",))
 
 
 class _Write:
@@ -156,7 +150,7 @@ def _keys(run: RunDir) -> list[str]:
 
 
 def _quotas(
-    run: RunDir, settings: SampleSettings, inputs: Mapping[str, str], workers: int, progress: Progress
+    run: RunDir, settings: SampleSettings, inputs: Mapping[str, str], workers: Workers, progress: Progress
 ) -> Quotas | None:
     """Probe every question until the wanted total is reached or nobody has more; None if there is no total.
 
@@ -193,19 +187,18 @@ def _probe(
     settings: SampleSettings,
     limit: int,
     known: Mapping[str, Capacity],
-    workers: int,
+    workers: Workers,
     progress: Progress,
 ) -> None:
     """Make sure that every question was looked at up to `limit` or to its end."""
     settled = {key for key, capacity in known.items() if capacity.ended or len(capacity.slots) >= limit}
     todo = (record for record in stage.run.journal.records("graphs") if record.key not in settled)
     work = _Probe(settings, limit)
-    journal = stage.run.journal.path
     progress.start(f"{CAPACITY} to {limit}", stage.run.journal.count("graphs"))
     done = len(settled)
     progress.update(done)
     batch: list[StoredRecord] = []
-    for record in map_bounded(work, todo, workers, initializer=_open, initargs=(journal, None)):
+    for record in map_bounded(work, todo, workers, beside=_beside(stage.run, settings)):
         batch.append(record)
         done += 1
         if len(batch) >= COMMIT_RECORDS:
@@ -239,7 +232,7 @@ class _Measure:
         return _Measured([len(p.steps) for p in paths], [p.backtracks for p in paths], short)
 
 
-def _summarise(run: RunDir, settings: SampleSettings, workers: int, progress: Progress) -> PathsSummary:
+def _summarise(run: RunDir, settings: SampleSettings, workers: Workers, progress: Progress) -> PathsSummary:
     questions = run.journal.count("paths")
     share = settings.paths_per_question or (settings.paths or 0) // max(questions, 1)
     progress.start("path statistics", questions)
@@ -249,9 +242,8 @@ def _summarise(run: RunDir, settings: SampleSettings, workers: int, progress: Pr
     shortfalls: Counter[str] = Counter()
     measure = _Measure(settings, share)
     records = run.journal.records("paths")
-    for measured in map_bounded(
-        measure, records, workers, initializer=_open, initargs=(run.journal.path, None)
-    ):
+    beside = Beside(run.journal.path, ("problems", "graphs"))
+    for measured in map_bounded(measure, records, workers, beside=beside):
         counts.append(len(measured.steps))
         steps += measured.steps
         backtracks.update(measured.backtracks)

@@ -18,9 +18,9 @@ from steiner.graph.build import (
     state_labels,
 )
 from steiner.graph.cluster import ClusterSettings, cluster_steps
-from steiner.graph.join import closing_journal, open_journal, parse_graph, parse_traces, read_problem
+from steiner.graph.join import parse_graph, parse_traces, read_problem
 from steiner.graph.statistics import GraphStatistics, statistics
-from steiner.store import RunDir, Stage, StoredRecord, map_bounded, run_stage
+from steiner.store import Beside, RunDir, Stage, StoredRecord, Workers, map_bounded, run_stage
 from steiner.store.stage import stage_digest
 
 Equivalent = Callable[[Problem, str, str], bool]
@@ -77,7 +77,7 @@ def make_graphs(
     settings: GraphSettings,
     *,
     equivalent: Equivalent | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
     force: bool = False,
     progress: Progress | None = None,
 ) -> GraphsSummary:
@@ -87,7 +87,7 @@ def make_graphs(
         run: run directory, held for writing, with finished stages `problems` and `traces`.
         settings: how to tell equal steps.
         equivalent: which wrong answers are one node; None: those that differ in spelling only.
-        workers: processes; the outcome does not depend on it.
+        workers: processes, or an engine; the outcome does not depend on it.
         force: discard graphs that were made with other settings or from other traces.
         progress: is told how far the work is.
 
@@ -98,12 +98,10 @@ def make_graphs(
     inputs = {"traces": stage_digest(run, "traces")}
     stage = Stage(run, "graphs", settings, inputs, force=force)
     if not stage.is_complete:
-        journal = run.journal.path
-        with closing_journal():
-            run_stage(
-                stage, "traces", _Build(settings, equivalent), workers=workers,
-                initializer=open_journal, initargs=(journal,), progress=progress,
-            )  # fmt: skip
+        run_stage(
+            stage, "traces", _Build(settings, equivalent), workers=workers,
+            beside=Beside(run.journal.path, ("problems",)), progress=progress,
+        )  # fmt: skip
         stage.finish(_summarise(run, workers, progress or NoProgress()).model_dump(mode="json"))
     return GraphsSummary.model_validate(stage.summary)
 
@@ -131,7 +129,7 @@ def _measure(record: StoredRecord) -> GraphStatistics:
     return statistics(parse_graph(record.key, record.body))
 
 
-def _summarise(run: RunDir, workers: int, progress: Progress) -> GraphsSummary:
+def _summarise(run: RunDir, workers: Workers, progress: Progress) -> GraphsSummary:
     progress.start("graph statistics", run.journal.count("graphs"))
     graphs = answered = with_dead_ends = traces = nodes = edges = shared = dead_ends = wrong = 0
     routes: list[int] = []

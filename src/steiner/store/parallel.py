@@ -8,10 +8,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from steiner.store.beside import Beside, close_beside, open_beside
+from steiner.store.engine import Item, Result, Workers
 
 
 def default_workers() -> int:
@@ -22,25 +22,34 @@ def default_workers() -> int:
 def map_bounded(
     function: Callable[[Item], Result],
     items: Iterable[Item],
-    workers: int = 1,
+    workers: Workers = 1,
     *,
     initializer: Callable[..., None] | None = None,
     initargs: tuple[Any, ...] = (),
+    beside: Beside | None = None,
 ) -> Iterator[Result]:
     """Yield `function(item)` in the order of `items`, at most `4 * workers` items ahead of the consumer.
 
     With one worker everything runs in this process. `function` must be picklable otherwise (a module-level
-    function or a `functools.partial` of one).
+    function or a `functools.partial` of one). It travels with every item: what is large, such as a model,
+    belongs to the `initializer`, which runs once in each process. An engine in place of a number of workers
+    does the same elsewhere; `beside` says what `function` reads with `read_beside`.
     """
+    if not isinstance(workers, int):
+        yield from workers.map(function, items, initializer=initializer, initargs=initargs, beside=beside)
+        return
     if workers <= 1:
-        if initializer is not None:
-            initializer(*initargs)
-        yield from map(function, items)
+        try:
+            _prepare(initializer, initargs, beside)
+            yield from map(function, items)
+        finally:
+            if beside is not None:
+                close_beside()
         return
     # Not fork: the caller may hold threads (progress display, torch).
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(initializer, initargs)
+        workers, mp_context=context, initializer=_start_worker, initargs=(initializer, initargs, beside)
     ) as pool:
         queue: deque[Future[Result]] = deque()
         try:
@@ -55,9 +64,19 @@ def map_bounded(
                 future.cancel()
 
 
-def _start_worker(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+def _start_worker(
+    initializer: Callable[..., None] | None, initargs: tuple[Any, ...], beside: Beside | None
+) -> None:
     """Prepare a worker: it must not outlive its parent, and a parent killed by SIGKILL cannot end it."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _prepare(initializer, initargs, beside)
+
+
+def _prepare(
+    initializer: Callable[..., None] | None, initargs: tuple[Any, ...], beside: Beside | None
+) -> None:
+    if beside is not None:
+        open_beside(beside)
     if initializer is not None:
         initializer(*initargs)
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from steiner.core import InputError, NoProgress, Progress, ResumeError, Settings, digest
+from steiner.store.beside import Beside
+from steiner.store.engine import Workers
 from steiner.store.journal import StageState, StoredRecord
 from steiner.store.parallel import map_bounded
 from steiner.store.rundir import RunDir
@@ -110,16 +112,18 @@ def run_stage(
     source: str,
     work: Callable[[StoredRecord], bytes | None],
     *,
-    workers: int = 1,
+    workers: Workers = 1,
     initializer: Callable[..., None] | None = None,
     initargs: tuple[Any, ...] = (),
+    beside: Beside | None = None,
     progress: Progress | None = None,
 ) -> StageReport:
     """Apply `work` to each record of stage `source` that has no record in `stage` yet.
 
     `work` must be a pure function of the record: then a killed and resumed stage gives the same journal as an
-    undisturbed one, with any number of workers. A result of None is stored as JSON `null`, so that it is not
-    tried again. The caller calls `stage.finish` afterwards.
+    undisturbed one, with any number of workers and any engine. A result of None is stored as JSON `null`, so
+    that it is not tried again. The caller calls `stage.finish` afterwards. For the other arguments see
+    `map_bounded`.
     """
     started = time.monotonic()
     progress = progress or NoProgress()
@@ -130,8 +134,9 @@ def run_stage(
     progress.update(before)
     todo = (record for record in journal.records(source) if record.key not in done)
     results = map_bounded(
-        functools.partial(_apply, work), todo, workers, initializer=initializer, initargs=initargs
-    )
+        functools.partial(_apply, work), todo, workers,
+        initializer=initializer, initargs=initargs, beside=beside,
+    )  # fmt: skip
     finished = before
     for batch in _batches(results):
         stage.put(batch)
