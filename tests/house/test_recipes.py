@@ -11,13 +11,21 @@ from typer.testing import CliRunner
 
 from steiner.cli.main import app
 from steiner.cli.quickstart import plan
+from steiner.cli.synthesize.by_model import Options, llm_run
 from steiner.cli.train import load_toml
 from steiner.core import InputError, Settings
 from steiner.train.settings import CptSettings, RlSettings, SftSettings
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-FILES = sorted(RECIPES.rglob("*.toml"))
+SYNTHESIS = sorted((RECIPES / "synthesis").glob("*.toml"))
+FILES = sorted(set(RECIPES.rglob("*.toml")) - set(SYNTHESIS))
 CLASSES: dict[str, type[Settings]] = {"cpt": CptSettings, "sft": SftSettings, "rl": RlSettings}
+
+
+def commands(text: str) -> list[list[str]]:
+    """Return the words of each steiner command in a text."""
+    joined = text.replace("\\\n", " ")
+    return [shlex.split(line)[1:] for line in re.findall(r"^(?:#\s+)?(steiner .*)$", joined, re.MULTILINE)]
 
 
 def test_there_are_recipes():
@@ -28,6 +36,33 @@ def test_there_are_recipes():
 def test_every_recipe_parses(path):
     settings = load_toml(CLASSES[path.stem], path)
     assert Path(settings.output).name == path.stem
+
+
+def test_there_are_recipes_of_language_model_teachers():
+    assert {path.stem for path in SYNTHESIS} == {"openai", "vllm"}
+
+
+@pytest.mark.parametrize("path", SYNTHESIS, ids=lambda path: path.stem)
+def test_every_recipe_of_a_language_model_teacher_parses(path):
+    nothing = dict.fromkeys(Options._fields)
+    given = llm_run(Options(**nothing | {"plan": {}, "config": path}))
+    assert given.endpoint.model
+    assert given.settings.shares == {"zh": 0.1}
+    assert given.limits.concurrency >= given.limits.start_concurrency
+    assert (given.budget.prices is None) == (path.stem == "vllm")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [words for path in SYNTHESIS for words in commands(path.read_text())],
+    ids=lambda words: " ".join(words[1:4]),
+)
+def test_the_commands_of_a_synthesis_recipe_name_it(words):
+    assert words[0] == "synthesize"
+    assert (RECIPES.parent / words[words.index("--config") + 1]).is_file()
+    assert {word for word in words if word.startswith("--")} <= set(
+        re.findall(r"--[a-z-]+", CliRunner().invoke(app, ["synthesize", "--help"]).output)
+    )
 
 
 @pytest.mark.parametrize("stage", CLASSES)
@@ -44,12 +79,6 @@ def test_each_stage_starts_from_the_one_before(folder):
     assert stages["sft"].dataset == stages["cpt"].dataset
     rl = stages["rl"]
     assert rl.prompts * rl.group % rl.optimiser.batch_size == 0
-
-
-def commands(text: str) -> list[list[str]]:
-    """Return the words of each steiner command in a text."""
-    joined = text.replace("\\\n", " ")
-    return [shlex.split(line)[1:] for line in re.findall(r"^(?:#\s+)?(steiner .*)$", joined, re.MULTILINE)]
 
 
 @pytest.mark.parametrize(
