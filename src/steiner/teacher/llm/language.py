@@ -130,7 +130,7 @@ def choose_language(
 
 def _looks_right(text: str, wanted: Language) -> bool:
     """Say at little cost that a text is certainly in a language with a list of frequent words."""
-    foreign_bytes = len(text.encode("utf-8", "surrogatepass")) - len(text)
+    foreign_bytes = 0 if text.isascii() else len(text.encode("utf-8", "surrogatepass")) - len(text)
     words = text.lower().split()
     if len(words) < MIN_WORDS or foreign_bytes > 0.1 * len(text):
         return False

@@ -78,7 +78,7 @@ def blind_prefix_length(question: Question, steps: Sequence[TraceStep], wanted: 
     finder = _finder(question.text, question.choices, answer)
     for index, item in enumerate(steps[: max(wanted, 0)]):
         step = item.step
-        if finder.leaks("\n".join((step.name, step.thought, step.summary, step.reflection))):
+        if finder.leaks_in_step("\n".join((step.name, step.thought, step.summary, step.reflection))):
             return index
     return min(max(wanted, 0), len(steps))
 
@@ -109,6 +109,13 @@ class _Finder:
         self._text = _text_pattern(shown) if not self._values else None
         self._squeezed = "" if self._values else _squeezed_needle(shown)
         self._in_question = self._contains(question)
+        self._steps: dict[str, bool] = {}
+
+    def leaks_in_step(self, text: str) -> bool:
+        """As `leaks`; remembers, for one draft is cut again and again."""
+        if text not in self._steps:
+            self._steps[text] = self.leaks(text)
+        return self._steps[text]
 
     def leaks(self, text: str) -> bool:
         return any(self._leaks(piece) for piece in _pieces(text))

@@ -114,6 +114,8 @@ def trace_steps(steps: Sequence[ParsedStep], shown: int) -> tuple[TraceStep, ...
 
 def clean(text: str) -> str:
     """Restore LaTeX that lost its backslash; drop what no file can carry: NUL and halves of characters."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
     if _CONTROL.search(text):
         text = _SWALLOWED.sub(lambda match: _LETTER[match.group()], text).replace("\0", "")
     if not text.isascii():

@@ -42,6 +42,15 @@ class ShownStep(NamedTuple):
     reflection: str
 
 
+class _Sandbox(SandboxedEnvironment):
+    """The sandbox, with a short way to what templates read most: finding it safe takes longer than the rest."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if type(obj) is ShownStep and attribute in ShownStep._fields:
+            return getattr(obj, attribute)
+        return super().getattr(obj, attribute)
+
+
 class Prompts:
     """A set of prompts.
 
@@ -164,12 +173,13 @@ def _environment(texts: Mapping[str, str], origins: Mapping[str, str]) -> jinja2
         return (texts[name], origins[name], None) if name in texts else None
 
     # Not HTML, so nothing is escaped. Sandboxed, because people pass prompts around.
-    environment = SandboxedEnvironment(
+    environment = _Sandbox(
         loader=jinja2.FunctionLoader(load),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,
+        auto_reload=False,
     )
     environment.filters["letter"] = option_letter
     return environment
