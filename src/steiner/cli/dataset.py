@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steiner.cli.engine import EngineOption, RayAddressOption, engine_for
+
 if TYPE_CHECKING:
     from steiner.dataset.statistics import DatasetStatistics
 
@@ -38,6 +40,8 @@ def dataset(
     ] = 0.02,
     seed: Annotated[int, typer.Option(help="Decides which questions are kept for validation.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")] = None,
+    engine: EngineOption = "local",
+    ray_address: RayAddressOption = "",
     force: Annotated[
         bool, typer.Option("--force", help="Make the dataset anew if settings or paths have changed.")
     ] = False,
@@ -52,7 +56,6 @@ def dataset(
     from steiner.dataset.settings import DatasetSettings
     from steiner.dataset.write import STAGE, write_dataset
     from steiner.store import RunDir
-    from steiner.store.parallel import default_workers
 
     settings = parse_settings(
         DatasetSettings,
@@ -68,7 +71,11 @@ def dataset(
     RunDir(run, read_only=True).close()  # refuses what is no run directory, which the next line would create
     with RunDir(run) as held:
         statistics = write_dataset(
-            held, settings, workers=workers or default_workers(), force=force, progress=RichProgress()
+            held,
+            settings,
+            workers=engine_for(engine, workers, ray_address),
+            force=force,
+            progress=RichProgress(),
         )
     _show(statistics, run / STAGE)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from steiner.cli.engine import EngineOption, RayAddressOption, engine_for
 from steiner.cli.graph_show import EXAMPLES as SHOW_EXAMPLES
 from steiner.cli.graph_show import show
 from steiner.cli.graph_stats import EXAMPLES as STATS_EXAMPLES
@@ -59,6 +60,8 @@ def build(
         typer.Option(help="Text: least similarity (0 to 1) of any two steps in a node. Higher merges less."),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: all cores.")] = None,
+    engine: EngineOption = "local",
+    ray_address: RayAddressOption = "",
     force: Annotated[
         bool, typer.Option("--force", help="Discard graphs made with other settings or from other traces.")
     ] = False,
@@ -68,7 +71,6 @@ def build(
     from steiner.core import parse_settings
     from steiner.graph.stage import GraphSettings, make_graphs
     from steiner.store import RunDir
-    from steiner.store.parallel import default_workers
 
     values: dict[str, object] = {"cluster": cluster}
     if similarity is not None:
@@ -77,7 +79,11 @@ def build(
     RunDir(run, read_only=True).close()  # refuses what is no run directory, which the next line would create
     with RunDir(run) as held:
         summary = make_graphs(
-            held, settings, workers=workers or default_workers(), force=force, progress=RichProgress()
+            held,
+            settings,
+            workers=engine_for(engine, workers, ray_address),
+            force=force,
+            progress=RichProgress(),
         )
     _print(summary)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steiner.cli.engine import EngineOption, RayAddressOption, engine_for
+
 if TYPE_CHECKING:
     from steiner.core import Problem
     from steiner.graph import PathWriter
@@ -60,6 +62,8 @@ def sample(
     ] = True,
     seed: Annotated[int, typer.Option(help="The same seed gives the same paths.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: all cores.")] = None,
+    engine: EngineOption = "local",
+    ray_address: RayAddressOption = "",
     force: Annotated[
         bool, typer.Option("--force", help="Discard paths made with other settings or from other graphs.")
     ] = False,
@@ -70,7 +74,6 @@ def sample(
     from steiner.graph import SampleSettings
     from steiner.graph.path_stage import make_paths
     from steiner.store import RunDir
-    from steiner.store.parallel import default_workers
 
     if (paths is None) == (per_question is None):
         raise InputError("Say how many paths: either --paths N in all, or --per-question N.")
@@ -93,7 +96,7 @@ def sample(
     with RunDir(run) as held:
         summary = make_paths(
             held, settings, writer_for=writer_for,
-            workers=workers or default_workers(), force=force, progress=RichProgress(),
+            workers=engine_for(engine, workers, ray_address), force=force, progress=RichProgress(),
         )  # fmt: skip
     _print(summary)
 

@@ -37,8 +37,6 @@ WAVE_BYTES = 32 * 1024 * 1024
 """A wave holds at most this much for each core."""
 OBJECT_STORE_BYTES = 512 * 1024 * 1024
 """Shared memory of a Ray that is started here; it is taken only as far as it is filled."""
-TRIES = 10
-"""How often a block may lose its worker. A question that needs more memory than there is kills every time."""
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -112,7 +110,8 @@ class RayEngine:
         """Yield `function(item)` in the order of `items`; see `Engine.map`.
 
         Raises:
-            SteinerError: if Ray gives up, for instance because a block killed its worker time and again.
+            SteinerError: if Ray gives up. It does a block again whenever its worker dies, until nothing has
+                got done for half an hour.
         """
         ray = _ray()
         setup = ray.cloudpickle.dumps(_Setup(function, initializer, initargs))
@@ -143,7 +142,7 @@ class RayEngine:
             with ray.data.DataContext.current(context):
                 outcomes = ray.data.from_arrow(tables).map_batches(
                     _work, batch_size=None, batch_format="pyarrow", concurrency=self._workers,
-                    fn_kwargs={"setup": [reference], "token": token}, ray_remote_args_fn=_remote_arguments,
+                    fn_kwargs={"setup": [reference], "token": token},
                 )  # fmt: skip
                 batches = outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
                 expected = 0
@@ -154,7 +153,7 @@ class RayEngine:
                         expected += 1
                         yield outcome
             assert expected == len(wave), "Ray Data lost a block"
-        except ray.exceptions.RayError as error:
+        except (ray.exceptions.RayError, ray.data.exceptions.ExecutionTimeoutError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
             raise SteinerError(
                 f"Ray gave up: {reason} What was finished is kept. A worker that dies again and again mostly "
@@ -166,10 +165,6 @@ def _ray() -> Any:
     """Import ray with its data library; `Any`, because it is not installed everywhere."""
     importlib.import_module("ray.data")
     return importlib.import_module("ray")
-
-
-def _remote_arguments() -> dict[str, object]:
-    return {"max_retries": TRIES}
 
 
 def _join(address: str, workers: int | None) -> None:
