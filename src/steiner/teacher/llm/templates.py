@@ -43,7 +43,7 @@ class ShownStep(NamedTuple):
 
 
 class _Sandbox(SandboxedEnvironment):
-    """The sandbox, with a short way to what templates read most: finding it safe takes longer than the rest."""
+    """The sandbox, with a short way to what templates read most: finding that safe takes long."""
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if type(obj) is ShownStep and attribute in ShownStep._fields:
