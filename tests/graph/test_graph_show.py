@@ -212,13 +212,15 @@ def test_height_is_distance_and_neighbours_keep_apart(case: tuple) -> None:
     graph = build_graph(PROBLEM, *case)
     view = subject(graph)
     at = place(graph, view.layout, slot=100, row=80, gap=30).at
-    for layer in view.layout.layers:
-        assert len({at[i].y for i in layer}) == 1
-        xs = sorted(at[i].x for i in layer)
+    for height in {point.y for point in at.values()}:
+        xs = sorted(point.x for point in at.values() if point.y == height)
         assert all(b - a > 99.9 for a, b in itertools.pairwise(xs))
     steps = [i for i in at if graph.nodes[i].kind is NodeKind.STEP]
     for a, b in itertools.pairwise(sorted(steps, key=lambda i: graph.facts[i].d_s or 0)):
         assert (at[a].y < at[b].y) == (graph.facts[a].d_s != graph.facts[b].d_s)
+    for edge in graph.edges:
+        if graph.nodes[edge.target].answers:
+            assert at[edge.source].y < at[edge.target].y, "answers stand below what leads to them"
     if graph.answer_index is not None:
         assert all(at[i].y < at[graph.answer_index].y for i in steps)
 

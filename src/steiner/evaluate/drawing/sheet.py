@@ -23,7 +23,7 @@ MARGIN, GUTTER = 28.0, 58.0
 """Blank space around, and more of it on the left for the distances."""
 GAP, SLOT, NARROWEST_SLOT, LEAST_WIDTH = 38.0, 122.0, 54.0, 760.0
 LINE, LABEL_LINES = 13.0, 3
-CHARACTER, NOTE_CHARACTER, QUESTION_CHARACTER = 6.1, 6.8, 9.8
+CHARACTER, NOTE_CHARACTER, QUESTION_CHARACTER = 6.1, 6.3, 9.8
 """Mean widths of a letter in labels, notes and the question; wide fonts have been allowed for."""
 SMALLEST, LARGEST = 5.0, 15.0
 """Radii of a node."""
@@ -76,7 +76,7 @@ def sheet(subject: Subject) -> Markup:
         tag("defs", *(_arrow(f"arrow{kind}", f"tip {kind.lstrip('-')}") for kind in ("", "-on", "-back"))),
         tag("rect", width=width, height=height, class_="paper"),
         *head.parts,
-        *_guides(moved, width),
+        *_guides(graph, moved, width),
         *_edges(subject, moved),
         *_route(moved, visits, graph.answer_index),
         *(
@@ -212,13 +212,14 @@ def _radii(graph: StepGraph, at: Mapping[int, Point]) -> dict[int, float]:
     return {node: math.sqrt(SMALLEST**2 + (LARGEST**2 - SMALLEST**2) * s) for node, s in share.items()}
 
 
-def _guides(places: Places, width: float) -> list[Markup]:
+def _guides(graph: StepGraph, places: Places, width: float) -> list[Markup]:
     parts = []
     for depth, y in enumerate(places.rows):
-        last = depth == len(places.rows) - 1
-        title = "" if last or not depth else "1 step" if depth == 1 else f"{depth} steps"
-        if not depth or not title:
+        if not depth or not any(
+            at.y == y and graph.nodes[i].kind is NodeKind.STEP for i, at in places.at.items()
+        ):
             continue
+        title = "1 step" if depth == 1 else f"{depth} steps"
         parts.append(tag("path", d=f"M{MARGIN:.0f} {y:.0f}H{width - MARGIN:.0f}", class_="guide"))
         parts.append(text_at(MARGIN, y - 5, title, class_="distance"))
     return parts

@@ -1,8 +1,9 @@
 """Places for a step graph that is drawn on a sheet of its own: few crossings, room for a label at each node.
 
-The method of Sugiyama, Tagawa & Toda (1981): layers by distance from the question; an edge that passes layers
-gets a waypoint in each; the order within the layers by barycentres, keeping the order with fewest crossings.
-Places along a layer are then drawn towards the neighbours' (pool adjacent violators): chains become straight.
+The method of Sugiyama, Tagawa & Toda (1981). Layers are distances from the question; wrong answers move below all
+steps that lead to them, the right answer comes last. An edge that passes layers gets a waypoint in each. The order
+within the layers is by barycentres, the one with fewest crossings is kept. Places along a layer are then drawn
+towards the neighbours' (pool adjacent violators): chains become straight.
 """
 
 from __future__ import annotations
@@ -61,10 +62,10 @@ def place(graph: StepGraph, layout: Layout, *, slot: float, row: float, gap: flo
         row: height of a row.
         gap: blank space between two layers.
     """
-    drawn = {node: depth for depth, layer in enumerate(layout.layers) for node in layer}
+    drawn = {node for layer in layout.layers for node in layer}
     links = [(e.source, e.target) for e in graph.edges if e.source in drawn and e.target in drawn]
-    down = [link for link in links if drawn[link[0]] < drawn[link[1]]]
-    layered = _with_waypoints(layout, drawn, down)
+    depth = _depths(graph, layout, links)
+    layered = _with_waypoints(depth, [link for link in links if depth[link[0]] < depth[link[1]]])
     order = _untangled(layered, _from_the_top(graph, layered))
     rows_of = [min(MOST_ROWS, -(-sum(i >= 0 for i in layer) // WIDEST_ROW)) or 1 for layer in order]
     x = _drawn_together(order, layered.chains, [slot / rows for rows in rows_of])
@@ -101,8 +102,19 @@ def crossings(upper: Sequence[int], lower: Sequence[int], links: Sequence[Link])
     return count
 
 
-def _with_waypoints(layout: Layout, depth: Mapping[int, int], down: Sequence[Link]) -> _Layers:
-    layers = [list(layer) for layer in layout.layers]
+def _depths(graph: StepGraph, layout: Layout, links: Sequence[Link]) -> dict[int, int]:
+    """Return the layer of each node: a wrong answer moves down below every step that leads to it."""
+    depth = {node: i for i, layer in enumerate(layout.layers) for node in layer}
+    for source, target in links:
+        if graph.nodes[target].kind is NodeKind.WRONG:
+            depth[target] = max(depth[target], depth[source] + 1)
+    return depth
+
+
+def _with_waypoints(depth: Mapping[int, int], down: Sequence[Link]) -> _Layers:
+    layers: list[list[int]] = [[] for _ in range(max(depth.values()) + 1)]
+    for node in sorted(depth):
+        layers[depth[node]].append(node)
     chains: dict[Link, tuple[int, ...]] = {}
     last = 0
     for source, target in down:
