@@ -62,6 +62,7 @@ def test_strict_mode_is_the_grammar_less_what_the_budget_forbids(ids, data, budg
 @given(seed=st.integers(0, 2**32), budget=budgets(), answer=st.integers(1, 4))
 def test_whatever_is_drawn_the_result_is_whole_and_within_its_budget(ids, seed, budget, answer):
     limit = budget.max_reasoning_tokens
+    control = StepControl(ids, Mode.STRICT, answer)
     history = random_walk(ids, seed, budget, 300, answer)
     if limit is None and history[-1] != ids.eos:
         return  # Without a limit nothing makes it end.
@@ -72,6 +73,19 @@ def test_whatever_is_drawn_the_result_is_whole_and_within_its_budget(ids, seed, 
     assert budget.min_steps <= steps <= (budget.max_steps or steps)
     assert limit is None or end + 1 <= limit
     assert 1 <= len(symbols) - end - 2 <= answer
+    if budget.max_step_tokens is not None:
+        begins = [place for place, symbol in enumerate(symbols) if symbol is T.STEP_START]
+        ends = [place for place, symbol in enumerate(symbols) if symbol is T.STEP_END]
+        assert all(b - a + 1 <= budget.max_step_tokens for a, b in zip(begins, ends, strict=True))
+    if budget.ban_repeats:
+        closes = [place for place, symbol in enumerate(symbols) if symbol is T.THOUGHT_END]
+        opens = [place for place, symbol in enumerate(symbols) if symbol is T.THOUGHT_START]
+        seen = set()
+        for begin, close in zip(opens, closes, strict=True):
+            thought = tuple(history[begin + 1 : close])
+            forced = control.allowed(history[:close], budget).rest is Rest.NOTHING
+            assert forced or thought not in seen  # only for want of room
+            seen.add(thought)
 
 
 @LOOSE

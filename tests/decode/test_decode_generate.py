@@ -5,7 +5,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from steiner.core import InputError, StepBudget
+from steiner.core import InputError, SoftEnd, StepBudget
 from steiner.decode import Mode
 from steiner.decode.generate import answer_now, generate
 from steiner.protocol import ControlToken, Message, encode_prompts
@@ -33,7 +33,17 @@ def test_strict_output_of_an_untrained_model_is_whole_and_within_budget(
         least = rng.randint(1, 3)
         steps = rng.choice([None, least, least + 2])
         tokens = rng.randint(max(16, 1 + 11 * least), 70)
-        budgets.append(StepBudget(min_steps=least, max_steps=steps, max_reasoning_tokens=tokens))
+        budgets.append(
+            StepBudget(
+                min_steps=least,
+                max_steps=steps,
+                max_reasoning_tokens=tokens,
+                max_step_tokens=rng.choice([None, 10, 15, 30]),
+                backtrack_bias=rng.choice([0.0, 3.0]),
+                ban_repeats=rng.random() < 0.5,
+                soft_end=rng.choice([None, SoftEnd(start=-5, stop=5, steps=4)]),
+            )
+        )
     answer = rng.randint(1, 6)
     completions = generate(
         model, tokenizer, prompts, budgets,

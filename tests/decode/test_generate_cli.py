@@ -47,6 +47,18 @@ def test_steps_are_shown_with_the_move_before_them(folder):
     assert "2 steps" in result.output
 
 
+def test_limits_of_steps_and_soft_limits(folder):
+    result = run(
+        "--model", folder, "one", "--json", "--temperature", "2", "--max-reasoning-tokens", "200",
+        "--max-step-tokens", "20", "--soft-end=-100,100,2,linear", "--backtrack-bias", "50", "--ban-repeats",
+        "--max-answer-tokens", "3",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    (row,) = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    assert row["moves"] == ["backtrack"]  # END gets 0 after the first step and 100 after the second
+    assert row["reasoning_tokens"] <= 3 + 2 * 20
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -54,6 +66,10 @@ def test_steps_are_shown_with_the_move_before_them(folder):
         (["x", "--min-steps", "3", "--max-steps", "2"], "^min_steps 3 is more than max_steps 2"),
         (["x", "--max-reasoning-tokens", "5"], "--max-reasoning-tokens: Input should be"),
         (["x", "--min-steps", "9", "--max-reasoning-tokens", "50"], "9 steps need at least 100"),
+        (["x", "--max-step-tokens", "9"], "--max-step-tokens: Input should be"),
+        (["x", "--soft-end", "1,2"], "--soft-end takes START,STOP,STEPS"),
+        (["x", "--soft-end", "1,2,3,steep"], "Got '1,2,3,steep'"),
+        (["x", "--mode", "report", "--ban-repeats"], "work in strict mode only"),
         ([], "there is no question"),
         (["--file", "/nowhere"], "cannot be read"),
     ],
@@ -65,7 +81,7 @@ def test_bad_requests_are_told_clearly(folder, arguments, message):
 
 
 def test_limits_and_questions():
-    assert make_budget(2, 4, 100).max_steps == 4
+    assert make_budget(min_steps=2, max_steps=4).max_steps == 4
     assert read_questions(["a", " "], None) == ["a"]
 
 

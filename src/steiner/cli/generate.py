@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from steiner.core import InputError, StepBudget
+from steiner.core import InputError, SoftEnd, StepBudget
 
 if TYPE_CHECKING:
     from steiner.decode.engine import Thought
@@ -21,6 +21,7 @@ EXAMPLES = """
 Examples:
   steiner generate --model runs/quickstart/rl/model "Numbers 3 5 7, target 22"
   steiner generate --model MODEL --min-steps 4 --max-steps 12 --temperature 0.7 --seed 1 "…"
+  steiner generate --model MODEL --soft-end=-4,6,12 --backtrack-bias 1 --ban-repeats "…"
   steiner generate --model MODEL --file questions.txt --json > answers.jsonl
 """
 
@@ -35,6 +36,20 @@ def generate(
     min_steps: Annotated[int, typer.Option(help="Fewest steps before an answer.")] = 1,
     max_steps: Annotated[int | None, typer.Option(help="Most steps.")] = None,
     max_reasoning_tokens: Annotated[int | None, typer.Option(help="Most tokens of reasoning.")] = None,
+    max_step_tokens: Annotated[int | None, typer.Option(help="Most tokens of a step.")] = None,
+    backtrack_bias: Annotated[
+        float, typer.Option(help="Makes going back more likely, or less if negative; in logits.")
+    ] = 0.0,
+    ban_repeats: Annotated[
+        bool, typer.Option("--ban-repeats", help="No thought twice, word for word.")
+    ] = False,
+    soft_end: Annotated[
+        str | None,
+        typer.Option(
+            help="START,STOP,STEPS: logits added to the end of thinking, from START at no step to STOP at "
+            "STEPS. With «,exponential» behind it hardly at first and steeply at the end."
+        ),
+    ] = None,
     max_answer_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of the answer.")] = 256,
     temperature: Annotated[float, typer.Option(help="0 takes the most likely token.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Makes drawing repeatable.")] = 0,
@@ -50,11 +65,24 @@ def generate(
     The first step is marked ●, a step that goes on ↓, a step after a backtrack ↩.
     """
     asked = read_questions(questions or [], file)
-    budget = make_budget(min_steps, max_steps, max_reasoning_tokens)
+    budget = make_budget(
+        min_steps=min_steps,
+        max_steps=max_steps,
+        max_reasoning_tokens=max_reasoning_tokens,
+        max_step_tokens=max_step_tokens,
+        backtrack_bias=backtrack_bias,
+        ban_repeats=ban_repeats,
+        soft_end=read_soft_end(soft_end),
+    )
     from steiner.decode.control import Mode
 
     if mode not in list(Mode):
         raise InputError(f"unknown mode '{mode}'; choose from {', '.join(Mode)}")
+    if mode != Mode.STRICT and (max_step_tokens or backtrack_bias or ban_repeats or soft_end):
+        raise InputError(
+            "--max-step-tokens, --backtrack-bias, --ban-repeats and --soft-end work in strict mode only; "
+            f"leave them out or use --mode strict instead of {mode}."
+        )
     from steiner.cli.ui import RichProgress
     from steiner.decode.engine import LocalEngine
     from steiner.decode.load import load_model
@@ -99,8 +127,31 @@ def read_questions(given: list[str], file: Path | None) -> list[str]:
     return asked
 
 
-def make_budget(min_steps: int, max_steps: int | None, max_reasoning_tokens: int | None) -> StepBudget:
-    """Return the limits as a budget.
+def read_soft_end(text: str | None) -> SoftEnd | None:
+    """Read START,STOP,STEPS[,exponential].
+
+    Raises:
+        InputError: if the text does not say that.
+    """
+    if text is None:
+        return None
+    from pydantic import ValidationError
+
+    parts = [part.strip() for part in text.split(",")]
+    try:
+        if len(parts) not in (3, 4):
+            raise ValueError("three or four parts are needed")
+        extra = {"ramp": parts[3]} if len(parts) > 3 else {}
+        return SoftEnd.model_validate({"start": parts[0], "stop": parts[1], "steps": parts[2], **extra})
+    except (ValueError, ValidationError) as error:
+        raise InputError(
+            f"--soft-end takes START,STOP,STEPS and perhaps ,exponential or ,linear; START and STOP are "
+            f"logits between -100 and 100, STEPS a number of steps: for example -4,6,12. Got '{text}'."
+        ) from error
+
+
+def make_budget(**limits: Any) -> StepBudget:
+    """Return the limits, fields of `StepBudget`, as a budget.
 
     Raises:
         InputError: if they contradict each other.
@@ -108,7 +159,7 @@ def make_budget(min_steps: int, max_steps: int | None, max_reasoning_tokens: int
     from pydantic import ValidationError
 
     try:
-        return StepBudget(min_steps=min_steps, max_steps=max_steps, max_reasoning_tokens=max_reasoning_tokens)
+        return StepBudget(**limits)
     except ValidationError as error:
         complaints = [
             " ".join(

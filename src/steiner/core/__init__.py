@@ -3,7 +3,7 @@
 >>> from steiner.core import Problem, Trace, StepGraph, ReasoningPath
 """
 
-from steiner.core.budget import StepBudget
+from steiner.core.budget import Ramp, SoftEnd, StepBudget
 from steiner.core.errors import (
     BusyError,
     InputError,
@@ -35,10 +35,12 @@ __all__ = [
     "Progress",
     "Provenance",
     "Question",
+    "Ramp",
     "ReasoningPath",
     "Record",
     "ResumeError",
     "Settings",
+    "SoftEnd",
     "SteinerError",
     "SteinerWarning",
     "Step",

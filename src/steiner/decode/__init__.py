@@ -7,6 +7,6 @@ torch and are imported by name:
 >>> from steiner.decode.generate import answer_now, generate
 """
 
-from steiner.decode.control import AllowedSet, Mode, Rest, StepControl
+from steiner.decode.control import AllowedSet, Decision, History, Mode, Rest, StepControl
 
-__all__ = ["AllowedSet", "Mode", "Rest", "StepControl"]
+__all__ = ["AllowedSet", "Decision", "History", "Mode", "Rest", "StepControl"]

@@ -1,13 +1,13 @@
 """Step control: which tokens may come next, as a pure function of what was written and of the budget.
 
-All it must know about a completion are four small numbers (`Facts`), because the grammar's state follows from
-the last control token. The decision is one look-up in a table made from the grammar, so a batch is decided at
-once and no state is kept between calls.
+All it must know about a completion are a few small numbers (`Facts`), because the grammar's state follows
+from the last control token. The decision is one look-up in a table made from the grammar, so a batch is
+decided at once. The numbers come from a history read at once, or from a `History` folded on token by token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import cache, cached_property
@@ -18,6 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 from steiner.core import InputError, StepBudget
+from steiner.decode.history import (
+    EOS_MARK,
+    NOTHING_YET,
+    UNLIMITED,
+    Facts,
+    History,
+    IntArray,
+    Limits,
+    advance,
+    fold,
+    limit,
+)
+from steiner.decode.soft import Biases, biases
 from steiner.protocol import CONTROL_TOKENS, ControlIds, ControlToken
 from steiner.protocol.grammar import (
     AFTER,
@@ -31,12 +44,19 @@ from steiner.protocol.grammar import (
     least_reasoning_tokens,
 )
 
-IntArray = npt.NDArray[np.int64]
-
-NOTHING_YET, EOS_MARK = 0, len(CONTROL_TOKENS) + 1
-"""Codes of `Facts.mark` beside 1 to 14, the control tokens in id order."""
-UNLIMITED = 2**40
-"""Stands for «no limit» in integer arrays."""
+__all__ = [
+    "EOS_MARK",
+    "NOTHING_YET",
+    "UNLIMITED",
+    "AllowedSet",
+    "Decision",
+    "Facts",
+    "History",
+    "Limits",
+    "Mode",
+    "Rest",
+    "StepControl",
+]
 
 
 class Mode(StrEnum):
@@ -73,34 +93,12 @@ class AllowedSet(NamedTuple):
         return self.rest is Rest.TEXT and ids.is_text(number)
 
 
-class Facts(NamedTuple):
-    """What step control knows about completions; each array has shape (rows,)."""
+class Decision(NamedTuple):
+    """What may come next, and what is added to the logits of some of it."""
 
-    mark: IntArray
-    """Last control token or end of text: 0 none yet, 1 to 14 in id order, 15 end of text."""
-    trailing: IntArray
-    """Tokens after the mark (all tokens where there is none)."""
-    steps: IntArray
-    """STEP_END tokens so far."""
-    length: IntArray
-    """Tokens so far."""
-
-
-class Limits(NamedTuple):
-    """Budgets as arrays of shape (rows,); `UNLIMITED` where a budget has no limit."""
-
-    min_steps: IntArray
-    max_steps: IntArray
-    max_reasoning_tokens: IntArray
-
-    @classmethod
-    def of(cls, budgets: Sequence[StepBudget]) -> Limits:
-        """Collect the limits of one budget per row."""
-        return cls(
-            np.array([b.min_steps for b in budgets], dtype=np.int64),
-            np.array([_limit(b.max_steps) for b in budgets], dtype=np.int64),
-            np.array([_limit(b.max_reasoning_tokens) for b in budgets], dtype=np.int64),
-        )
+    allowed: AllowedSet
+    biases: Mapping[int, float]
+    """Token id → addend, only where it is not 0. A token that is not allowed stays so."""
 
 
 @dataclass(frozen=True)
@@ -128,33 +126,54 @@ class StepControl:
 
     def facts(self, history_ids: Sequence[int]) -> Facts:
         """Read the facts of one completion, as arrays of one row."""
-        codes = [self.codes.get(number, 0) for number in history_ids]
-        last = max((place for place, code in enumerate(codes) if code), default=-1)
-        values = (
-            codes[last] if codes and last >= 0 else NOTHING_YET,
-            len(codes) - 1 - last,
-            codes.count(1 + CONTROL_TOKENS.index(ControlToken.STEP_END)),
-            len(codes),
-        )
-        return Facts(*(np.array([value], dtype=np.int64) for value in values))
+        return Facts.of([self.fold(history_ids)])
+
+    def fold(self, history_ids: Sequence[int], history: History | None = None) -> History:
+        """Read tokens of a completion, from its beginning or on from a `history`."""
+        return fold(history_ids, self.codes, history)
+
+    def advance(self, history: History, number: int) -> History:
+        """Return the history with one token more, in constant time."""
+        return advance(history, self.codes.get(number, 0), number)
 
     def decide(self, facts: Facts, limits: Limits) -> IntArray:
         """Return, for each row, the index of its `AllowedSet` in `sets`."""
-        state = _STATES[facts.mark, np.minimum(facts.trailing, 1)]
+        fresh = facts.trailing == 0
+        state = _STATES[facts.mark, _int(~fresh)]
         enough = facts.steps >= limits.min_steps
         full = facts.steps >= limits.max_steps
         missing = np.maximum(limits.min_steps - facts.steps - _COMING[state], 0)
         slack = limits.max_reasoning_tokens - facts.length - _TO_END[state] - STEP_COST * missing
-        slack = np.where(state >= State.NEED_ANSWER, _limit(self.max_answer_tokens) - facts.trailing, slack)
+        in_step = limits.max_step_tokens - facts.in_step - _TO_STEP_END[state]
+        slack = np.where(_IN_STEP[state], np.minimum(slack, in_step), slack)
+        slack = np.where(state >= State.NEED_ANSWER, limit(self.max_answer_tokens) - facts.trailing, slack)
         room = (slack >= 1).astype(np.int64) + (slack >= STEP_COST)
-        fresh = (facts.trailing == 0).astype(np.int64)
+        banned = facts.repeats & limits.ban_repeats
         table, _ = _table(self.mode)
-        index: IntArray = table[facts.mark, fresh, enough.astype(np.int64), full.astype(np.int64), room]
+        index: IntArray = table[facts.mark, _int(fresh), _int(enough), _int(full), room, banned]
         return index
+
+    def biases(self, facts: Facts, limits: Limits) -> Biases:
+        """Return, for each row, the addends to the logits of END and BACKTRACK. Strict mode only has any."""
+        strict = self.mode is Mode.STRICT
+        deciding = (_STATES[facts.mark, _int(facts.trailing > 0)] == State.DECIDE) & strict
+        return biases(facts, limits, deciding)
+
+    def decision(self, history: History | Sequence[int], budget: StepBudget) -> Decision:
+        """Return what may follow a completion so far (without its prompt), and what is added to logits."""
+        if not isinstance(history, History):
+            history = self.fold(history)
+        facts, limits = Facts.of([history]), Limits.of([budget])
+        end, backtrack = self.biases(facts, limits)
+        addends = {ControlToken.END: float(end[0]), ControlToken.BACKTRACK: float(backtrack[0])}
+        return Decision(
+            self.sets[int(self.decide(facts, limits)[0])],
+            {self.ids[token]: addend for token, addend in addends.items() if addend},
+        )
 
     def allowed(self, history_ids: Sequence[int], budget: StepBudget) -> AllowedSet:
         """Return what may follow a completion so far, given without its prompt."""
-        return self.sets[int(self.decide(self.facts(history_ids), Limits.of([budget]))[0])]
+        return self.decision(self.fold(history_ids), budget).allowed
 
     @cached_property
     def codes(self) -> dict[int, int]:
@@ -198,13 +217,15 @@ class _Situation(NamedTuple):
     """1 if max_steps are reached."""
     room: int
     """Tokens that may still be spent: 0 none, 1 at least one, 2 at least a whole step."""
+    repeats: int
+    """1 if repeats are banned and the open thought would be one."""
 
 
 @cache
 def _table(mode: Mode) -> tuple[IntArray, tuple[_Rule, ...]]:
     """Return situation → index of a rule, and the rules."""
     rule_of = {Mode.REPORT: _report_rule, Mode.STRICT: _strict_rule, Mode.OFF: _off_rule}[mode]
-    shape = (EOS_MARK + 1, 2, 2, 2, 3)
+    shape = (EOS_MARK + 1, 2, 2, 2, 3, 2)
     table = np.zeros(shape, dtype=np.int64)
     rules: dict[_Rule, int] = {}
     for cell in product(*map(range, shape)):
@@ -242,6 +263,8 @@ def _strict_rule(at: _Situation) -> _Rule:
         return _Rule(frozenset({Other.EOS}), Rest.NOTHING)
     spend = (0, 1, STEP_COST)[at.room]
     symbols = {s for s in TRANSITIONS[state] if _spends(state, s, at) <= spend}
+    if at.repeats and Other.TEXT in symbols:  # without room for text the thought is closed all the same
+        symbols -= {ControlToken.THOUGHT_END}
     return _Rule(frozenset(symbols - {Other.TEXT}), Rest.TEXT if Other.TEXT in symbols else Rest.NOTHING)
 
 
@@ -257,8 +280,8 @@ def _spends(state: State, symbol: Symbol, at: _Situation) -> int:
     return int(symbol is Other.TEXT and state is not State.NEED_ANSWER)
 
 
-def _limit(value: int | None) -> int:
-    return UNLIMITED if value is None else value
+def _int(flags: npt.NDArray[np.bool_]) -> IntArray:
+    return flags.astype(np.int64)
 
 
 def _states() -> IntArray:
@@ -271,3 +294,6 @@ def _states() -> IntArray:
 _STATES = _states()
 _TO_END = np.array([TOKENS_TO_END[state] for state in State], dtype=np.int64)
 _COMING = np.array([state in STEP_COMING for state in State], dtype=np.int64)
+_IN_STEP = _COMING.astype(np.bool_) & (_TO_END < STEP_COST)
+"""States between STEP_START and STEP_END."""
+_TO_STEP_END = _TO_END - TOKENS_TO_END[State.DECIDE]

@@ -314,13 +314,14 @@ def _write_batch(
     alive = list(range(len(requests)))
     left = max(request.new_tokens for request in requests)
     cache: DynamicCache | None = None
+    processor = StepControlLogitsProcessor(
+        control,
+        [request.budget for request in requests],
+        [width - len(request.prefix) for request in requests],
+        in_place=True,
+        rows_stay=True,
+    )
     while alive and left > 0:
-        processor = StepControlLogitsProcessor(
-            control,
-            [requests[i].budget for i in alive],
-            [width - len(requests[i].prefix) for i in alive],
-            in_place=True,
-        )
         output = model.generate(
             input_ids=rows,
             attention_mask=mask,
@@ -341,6 +342,7 @@ def _write_batch(
         alive = [alive[place] for place in keep.tolist()]
         if alive:
             rows = rows[keep]
+            processor.select(keep.tolist())
             mask = torch.nn.functional.pad(mask[keep], (0, rows.shape[1] - mask.shape[1]), value=1)
             if len(keep) < len(ended):
                 cache.batch_select_indices(keep)
