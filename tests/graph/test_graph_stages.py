@@ -291,7 +291,7 @@ def test_killed_commands_finish_with_the_same_journal(tmp_path: Path) -> None:
         (["--paths", "5", "--per-question", "1"], "--paths N"),
         (["--paths", "5", "--detours", "1,x"], "numbers separated by commas"),
         (["--paths", "5", "--detours", "0,0"], "more than 0"),
-        (["--paths", "5", "--routes", "shortest"], "'uniform' or 'traces'"),
+        (["--paths", "5", "--routes", "shortest"], "'uniform', 'traces'"),
         (["--paths", "0"], "greater than or equal to 1"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +22,7 @@ EXAMPLES = """\b
 Examples:
   steiner sample --run runs/mmlu-pro --paths 50000
   steiner sample --run runs/countdown --per-question 8 --detours 1,2,2,1 --seed 7
+  steiner sample --run runs/mmlu-pro --paths 50000 --mean-tokens 1600 --tokenizer models/base
 """
 
 
@@ -50,8 +53,23 @@ def sample(
         float, typer.Option(help="Probability that a detour may pass steps that can still reach the answer.")
     ] = 0.0,
     routes: Annotated[
-        str, typer.Option(help="uniform: each route as likely; traces: as often as traces took it.")
+        str,
+        typer.Option(
+            help="uniform: each route as likely; traces: as often as traces took it; value: steps that led "
+            "to right answers; length: see --length-factor; novelty: steps that were not used yet."
+        ),
     ] = "uniform",
+    length_factor: Annotated[
+        float, typer.Option(help="With --routes length: a step more makes a route so many times as likely.")
+    ] = 0.5,
+    mean_steps: Annotated[
+        float | None,
+        typer.Option(help="As many detours as make paths this long on average, instead of --detours."),
+    ] = None,
+    mean_tokens: Annotated[float | None, typer.Option(help="The same in tokens of reasoning.")] = None,
+    tokenizer: Annotated[
+        str, typer.Option(help="Folder or hub id of what counts tokens. Default: estimate them.")
+    ] = "",
     order: Annotated[
         str, typer.Option(help="random, or sorted: the detours from one place in the order of what they say.")
     ] = "random",
@@ -82,6 +100,10 @@ def sample(
         "paths_per_question": per_question,
         "longer_ways": longer_ways,
         "routes": routes,
+        "length_factor": length_factor,
+        "mean_steps": mean_steps,
+        "mean_tokens": mean_tokens,
+        "tokenizer": tokenizer,
         "order": order,
         "max_steps": max_steps,
         "min_backtracks": min_backtracks,
@@ -95,7 +117,7 @@ def sample(
     RunDir(run, read_only=True).close()  # refuses what is no run directory, which the next line would create
     with RunDir(run) as held:
         summary = make_paths(
-            held, settings, writer_for=writer_for,
+            held, settings, writer_for=writer_for, counter_for=counter_for,
             workers=engine_for(engine, workers, ray_address), force=force, progress=RichProgress(),
         )  # fmt: skip
     _print(summary)
@@ -128,6 +150,20 @@ def writer_for(problem: Problem) -> PathWriter:
     return CountdownWriter() if problem.task == "countdown" else TextWriter()
 
 
+@lru_cache(maxsize=1)
+def counter_for(tokenizer: str) -> Callable[[str], int]:
+    """Return what counts tokens: a tokenizer, or an estimate for an empty name."""
+    from steiner.graph.length import estimated_tokens
+
+    if not tokenizer:
+        return estimated_tokens
+    from steiner.dataset.tokenise import load_tokenizer
+    from steiner.protocol.encode import TextEncoder
+
+    encoder = TextEncoder(load_tokenizer(tokenizer))
+    return lambda text: len(encoder.encode([text])[0])
+
+
 def _print(summary: PathsSummary) -> None:
     from rich.table import Table
 
@@ -140,6 +176,17 @@ def _print(summary: PathsSummary) -> None:
     table.add_row("questions", f"{summary.questions:,}")
     table.add_row("paths of a question: least, median, most", _numbers(summary.per_question))
     table.add_row("steps of a path: least, median, most", _numbers(summary.steps))
+    table.add_row("steps of a path: mean", f"{summary.mean_steps:,.1f}")
+    if tuning := summary.tuning:
+        table.add_row("  mean length asked for", f"{tuning.asked:,.0f}")
+        table.add_row("  mean number of detours for it", f"{tuning.detours:.2f}")
+    if tokens := summary.tokens:
+        table.add_row("tokens of reasoning of a path: mean", f"{tokens.mean:,.0f}")
+        for name, number in (
+            ("  4,096 of reasoning or more", tokens.reasoning_too_long),
+            ("  8,192 in all or more", tokens.total_too_long),
+        ):
+            table.add_row(name, f"{number:,} ({number / summary.paths:.1%})")
     for count, number in sorted(summary.backtracks.items()):
         table.add_row(
             f"  with {count} backtrack{'s' * (count != 1)}", f"{number:,} ({number / summary.paths:.1%})"
@@ -147,6 +194,16 @@ def _print(summary: PathsSummary) -> None:
     for reason, number in summary.shortfalls.items():
         table.add_row(f"questions below an even share: {reason}", f"{number:,}")
     out.print(table)
+    if summary.tuning and abs(summary.reached / summary.tuning.asked - 1) > 0.05:
+        err.print(
+            f"Paths have a mean length of {summary.reached:,.0f}, not {summary.tuning.asked:,.0f}: "
+            + (
+                "even those without detours are longer. --routes length prefers short ones."
+                if summary.reached > summary.tuning.asked
+                else "most graphs hold no more dead ends. Ask for fewer paths, allow more --descents or "
+                "--longer-ways, or add traces."
+            )
+        )
     if summary.paths < summary.wanted:
         err.print(
             f"The graphs hold only {summary.paths:,} such paths, not {summary.wanted:,}: ask for fewer, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from statistics import median_low
 from typing import NamedTuple
@@ -13,18 +13,24 @@ from pydantic import Field, TypeAdapter
 
 from steiner.core import NoProgress, Problem, Progress, ReasoningPath, Record
 from steiner.graph.join import parse_graph, read_graph, read_problem, read_traces
+from steiner.graph.length import (
+    MAX_REASONING_TOKENS,
+    MAX_TOTAL_TOKENS,
+    CounterFor,
+    PathLength,
+    PathMeter,
+    only_estimates,
+)
 from steiner.graph.quota import EMPTY, FILLED, Capacity, Quotas, share_out
 from steiner.graph.sample import PathSampler, sample_paths
 from steiner.graph.settings import SampleSettings
-from steiner.graph.writer import PathWriter, TextWriter
+from steiner.graph.tune import Tuning, tuned
+from steiner.graph.writer import PathWriter, TextWriter, WriterFor
 from steiner.store import Beside, RunDir, Stage, StoredRecord, Workers, map_bounded, run_stage
 from steiner.store.stage import COMMIT_RECORDS, stage_digest
 
 CAPACITY = "capacity"
 """Stage that holds what each question can give (`quota.Capacity`), as far as it had to be looked at."""
-
-WriterFor = Callable[[Problem], PathWriter]
-"""Chooses who puts a problem's paths into words. A module-level function: it travels to the workers."""
 
 _PATHS = TypeAdapter(list[ReasoningPath])
 
@@ -32,6 +38,17 @@ _PATHS = TypeAdapter(list[ReasoningPath])
 def text_writer(problem: Problem) -> PathWriter:
     """Choose the writer of prose for every problem."""
     return TextWriter()
+
+
+class TokenLengths(Record):
+    """The lengths of a run's paths in tokens."""
+
+    mean: float
+    """Mean number of tokens of reasoning."""
+    reasoning_too_long: int
+    """Paths with at least 4,096 tokens of reasoning, which a dataset leaves out by default."""
+    total_too_long: int
+    """Other paths with at least 8,192 tokens of question, reasoning and answer: left out, too."""
 
 
 class PathsSummary(Record):
@@ -48,6 +65,16 @@ class PathsSummary(Record):
     """Number of backtracks → number of paths."""
     shortfalls: dict[str, int] = Field(default_factory=dict)
     """Reason → number of questions that gave fewer paths than an even share."""
+    mean_steps: float = 0.0
+    tokens: TokenLengths | None = None
+    """Only where the settings name a tokenizer or a mean number of tokens."""
+    tuning: Tuning | None = None
+    """Only where the settings ask for a mean length."""
+
+    @property
+    def reached(self) -> float:
+        """Mean length in the unit of the settings: tokens where they were counted, else steps."""
+        return self.tokens.mean if self.tokens else self.mean_steps
 
 
 def make_paths(
@@ -55,6 +82,7 @@ def make_paths(
     settings: SampleSettings,
     *,
     writer_for: WriterFor = text_writer,
+    counter_for: CounterFor = only_estimates,
     workers: Workers = 1,
     force: bool = False,
     progress: Progress | None = None,
@@ -62,12 +90,13 @@ def make_paths(
     """Sample the paths of all questions of a run, or go on where this was interrupted.
 
     With `settings.paths` a first pass finds out how much each question can give, so that the total is met
-    exactly wherever it can be.
+    exactly wherever it can be. With a mean length, a pass before that one finds the number of detours.
 
     Args:
         run: run directory, held for writing, with finished stages `problems`, `traces` and `graphs`.
         settings: which paths, and how many.
         writer_for: chooses the writer of each problem's paths.
+        counter_for: loads what counts the tokens of `settings.tokenizer`.
         workers: processes, or an engine; the outcome does not depend on it.
         force: discard paths that were made with other settings or from other graphs.
         progress: is told how far the work is.
@@ -80,14 +109,18 @@ def make_paths(
     inputs = {"graphs": stage_digest(run, "graphs")}
     stage = Stage(run, "paths", settings, inputs, force=force)
     if not stage.is_complete:
-        quotas = _quotas(run, settings, inputs, workers, progress)
+        wish, tuning = tuned(
+            run, settings, inputs, writer_for=writer_for, counter_for=counter_for,
+            workers=workers, progress=progress,
+        )  # fmt: skip
+        quotas = _quotas(run, wish, inputs, workers, progress)
         shares = dict(zip(_keys(run), quotas.slots, strict=True)) if quotas else None
         run_stage(
-            stage, "graphs", _Write(settings, writer_for), workers=workers,
+            stage, "graphs", _Write(wish, writer_for), workers=workers,
             initializer=_set_shares, initargs=(shares,), beside=_beside(run, settings), progress=progress,
         )  # fmt: skip
-        summary = _summarise(run, settings, workers, progress)
-        stage.finish(summary.model_dump(mode="json"))
+        summary = _summarise(run, wish, counter_for, workers, progress)
+        stage.finish(summary.model_copy(update={"tuning": tuning}).model_dump(mode="json"))
     return PathsSummary.model_validate(stage.summary)
 
 
@@ -213,26 +246,35 @@ def _probe(
 class _Measured(NamedTuple):
     steps: list[int]
     backtracks: list[int]
+    lengths: list[PathLength]
+    """Empty where no tokens are to be counted."""
     shortfall: str | None
 
 
 class _Measure:
     """Picklable: measures one question's paths."""
 
-    def __init__(self, settings: SampleSettings, share: int) -> None:
+    def __init__(self, settings: SampleSettings, share: int, counter_for: CounterFor) -> None:
         self._settings = settings
         self._share = share
+        self._counter_for = counter_for
 
     def __call__(self, record: StoredRecord) -> _Measured:
         paths = _PATHS.validate_json(record.body)
         short = None
+        lengths: list[PathLength] = []
+        if self._settings.mean_tokens is not None or self._settings.tokenizer:
+            meter = PathMeter(read_problem(record.key), self._counter_for(self._settings.tokenizer))
+            lengths = [meter(path) for path in paths]
         if len(paths) < self._share:
             graph = read_graph(record.key)
             short = PathSampler(read_problem(record.key), graph, self._settings).shortfall().value
-        return _Measured([len(p.steps) for p in paths], [p.backtracks for p in paths], short)
+        return _Measured([len(p.steps) for p in paths], [p.backtracks for p in paths], lengths, short)
 
 
-def _summarise(run: RunDir, settings: SampleSettings, workers: Workers, progress: Progress) -> PathsSummary:
+def _summarise(
+    run: RunDir, settings: SampleSettings, counter_for: CounterFor, workers: Workers, progress: Progress
+) -> PathsSummary:
     questions = run.journal.count("paths")
     share = settings.paths_per_question or (settings.paths or 0) // max(questions, 1)
     progress.start("path statistics", questions)
@@ -240,13 +282,15 @@ def _summarise(run: RunDir, settings: SampleSettings, workers: Workers, progress
     steps: list[int] = []
     backtracks: Counter[int] = Counter()
     shortfalls: Counter[str] = Counter()
-    measure = _Measure(settings, share)
+    lengths: list[PathLength] = []
+    measure = _Measure(settings, share, counter_for)
     records = run.journal.records("paths")
     beside = Beside(run.journal.path, ("problems", "graphs"))
     for measured in map_bounded(measure, records, workers, beside=beside):
         counts.append(len(measured.steps))
         steps += measured.steps
         backtracks.update(measured.backtracks)
+        lengths += measured.lengths
         if measured.shortfall:
             shortfalls[measured.shortfall] += 1
         progress.update(len(counts))
@@ -259,6 +303,17 @@ def _summarise(run: RunDir, settings: SampleSettings, workers: Workers, progress
         steps=_spread(steps),
         backtracks=dict(sorted(backtracks.items())),
         shortfalls=dict(sorted(shortfalls.items())),
+        mean_steps=sum(steps) / len(steps) if steps else 0.0,
+        tokens=_tokens(lengths) if lengths else None,
+    )
+
+
+def _tokens(lengths: list[PathLength]) -> TokenLengths:
+    fitting = [one for one in lengths if one.reasoning < MAX_REASONING_TOKENS]
+    return TokenLengths(
+        mean=sum(one.reasoning for one in lengths) / len(lengths),
+        reasoning_too_long=len(lengths) - len(fitting),
+        total_too_long=sum(one.total >= MAX_TOTAL_TOKENS for one in fitting),
     )
 
 

@@ -56,6 +56,10 @@ class SearchSpace:
         """Children of each node from which the right answer cannot be reached."""
         self.live = tuple(tuple(v for v in row if (facts[v].d_e or 0) > 1) for row in steps)
         """Children from which it can, except those that would give it next: giving those up is absurd."""
+        on_way = [i for i, fact in enumerate(facts) if fact.d_e is not None]
+        self.most_detours = sum(len(self.dead[i]) for i in on_way)
+        """No walk can leave for more dead ends than these: each is entered once."""
+        self.most_with_longer_ways = self.most_detours + sum(len(self.live[i]) for i in on_way)
         self.group = _groups(graph)
         """Number shared by nodes that have a wording in common."""
 
@@ -97,10 +101,11 @@ def walks(
     """
     lost = 0
     drawer = RouteDrawer(space.routes, settings, rng)
+    most = space.most_with_longer_ways if settings.longer_ways else space.most_detours
     while space.routes.count and lost < PATIENCE:
         detours = _weighted(settings.detours, rng)
         found: Walk | None = None
-        for attempt in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS if detours <= most else 0):
             route = drawer.draw(uniform=attempt >= WEIGHTED_ATTEMPTS)
             walk = _Walker(space, settings, rng, route[1:-1]).walk(detours)
             if walk is None or walk.backtracks < settings.min_backtracks:

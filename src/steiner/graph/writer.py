@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from steiner.core import NodeFacts, Problem, Step
@@ -33,6 +33,9 @@ class PathWriter(Protocol):
         """
         ...
 
+
+WriterFor = Callable[[Problem], PathWriter]
+"""Chooses who puts a problem's paths into words. A module-level function: it travels to the workers."""
 
 _GOING_BACK = {
     "en": (
