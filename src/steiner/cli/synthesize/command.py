@@ -15,8 +15,8 @@ Examples:
   steiner synthesize --run runs/first --truncations 16 --cut early --seed 3
 \b
   A language model as the teacher:
-  steiner synthesize gsm8k.jsonl --preset gsm8k --run runs/gsm8k --model gpt-5-mini --dry-run
-  steiner synthesize --run runs/gsm8k --model gpt-5-mini --budget-usd 5
+  steiner synthesize gsm8k.jsonl --preset gsm8k --run runs/gsm8k --model gpt-4.1-mini --dry-run
+  steiner synthesize --run runs/gsm8k --model gpt-4.1-mini --budget-usd 5
   steiner synthesize --run runs/gsm8k --model Qwen/Qwen3-8B --endpoint http://localhost:8000/v1
   steiner synthesize --run runs/gsm8k --config synthesis.toml --retry-failed
 """
