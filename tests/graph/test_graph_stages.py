@@ -11,17 +11,22 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from typer.testing import CliRunner
 
+from steiner.cli.graph import same_answer
 from steiner.cli.sample import app as sample_app
 from steiner.cli.sample import writer_for
 from steiner.core import (
+    Grading,
     InputError,
     Move,
     Problem,
+    Provenance,
     ReasoningPath,
     ResumeError,
     Settings,
+    Step,
     StepGraph,
     Trace,
+    TraceStep,
     Verdict,
 )
 from steiner.graph import SampleSettings, build_graph, path_stage, sample_paths, state_labels
@@ -302,3 +307,25 @@ def test_the_sample_command_explains_bad_options(
     assert isinstance(result.exception, InputError)
     assert complaint in str(result.exception)
     assert not (tmp_path / "run").exists(), "nothing is made before the options are known to be good"
+
+
+def test_equivalent_wrong_answers_are_one_node_of_a_runs_graph(tmp_path: Path) -> None:
+    problem = Problem(question="How many?", answer="42", grading=Grading.NUMERIC)
+    step = TraceStep(step=Step(name="a", thought="a", summary="a", reflection="a"), parent=-1)
+    traces = [
+        Trace(
+            problem_id=problem.id, steps=(step,), answer=answer, verdict=Verdict.WRONG,
+            provenance=Provenance(teacher="test", method="test"),
+        )
+        for answer in ("41", "41.0", "It is 41.", "40", "none")
+    ]  # fmt: skip
+    with RunDir(tmp_path) as run:
+        for name, body in (
+            ("problems", problem.model_dump_json().encode()),
+            ("traces", _TRACES.dump_json(traces)),
+        ):
+            stage = Stage(run, name, Settings(), {"problems": "x"} if name == "traces" else None)
+            stage.put([StoredRecord(problem.id, 0, body)])
+            stage.finish({})
+        assert make_graphs(run, GraphSettings(), equivalent=same_answer).wrong_answers == 3
+        assert make_graphs(run, GraphSettings(merging="depth"), force=True).wrong_answers == 5
