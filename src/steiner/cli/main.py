@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dataset": ("steiner.cli.dataset", "Tokenise a run's paths into Parquet for training."),
     "train": ("steiner.cli.train", "Train a causal language model: cpt, sft or rl."),
     "generate": ("steiner.cli.generate", "Answer questions with a trained model under step control."),
+    "grammar": ("steiner.cli.grammar", "Print the grammar of a completion for other engines."),
     "evaluate": ("steiner.cli.evaluate", "Measure a model: accuracy against allowed steps."),
 }
 """Name → (module, one line of help), in the order of the pipe."""
