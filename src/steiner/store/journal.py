@@ -259,6 +259,14 @@ class Journal:
         except (sqlite3.DatabaseError, zlib.error) as error:
             raise StorageError(f"The journal {self.path} cannot be read: {error}.") from error
 
+    def call_keys(self) -> Iterator[str]:
+        """Yield the keys of all calls, failed ones included."""
+        try:
+            for (key,) in self._db.execute("SELECT key FROM calls"):
+                yield key.hex()
+        except sqlite3.DatabaseError as error:
+            raise StorageError(f"The journal {self.path} cannot be read: {error}.") from error
+
     def put_calls(self, calls: Iterable[StoredCall]) -> None:
         """Store calls in one transaction. What an earlier failure of the same call cost is added."""
         rows = [

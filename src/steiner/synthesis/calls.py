@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from steiner.core import StorageError
 from steiner.store import CallTotals, Journal, StoredCall
+from steiner.synthesis.known_keys import KnownKeys
 from steiner.synthesis.money import NOTHING, Budget, BudgetReached, Charge, NoRoom
 from steiner.teacher.chat.types import (
     NO_USAGE,
@@ -123,6 +124,7 @@ class CallBook:
         self._pending: list[tuple[StoredCall, asyncio.Future[None]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._broken: StorageError | None = None
+        self._known = KnownKeys(journal.call_keys())
         budget.start(_sum(journal))
         self.spent_before = budget.spent
         """By earlier commands."""
@@ -145,7 +147,7 @@ class CallBook:
         other = self._on_their_way.get(key)
         if other is not None:
             answer, cached = await asyncio.shield(other), True
-        elif (stored := self._journal.call(key)) is not None:
+        elif key in self._known and (stored := self._journal.call(key)) is not None:
             answer, cached = _Answer(Reply.model_validate_json(stored.body or b""), stored), True
         else:
             answer, cached = await self._make(key, request, tally), False
@@ -253,6 +255,7 @@ class CallBook:
         """Wait until a call that took `seconds` is committed, together with those that come meanwhile."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
+        self._known.add(call.key)
         self._pending.append((call, done))
         if len(self._pending) >= COMMIT_CALLS:
             self._commit()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
 
 from steiner.core import SteinerError
 from steiner.synthesis.prices import DOLLAR, Prices
@@ -55,8 +57,16 @@ def prompt_bound(request: ChatRequest) -> int:
     """
     size = sum(len(message.content.encode("utf-8", "surrogatepass")) for message in request.messages)
     if request.response_schema is not None:
-        size += len(str(request.response_schema))
+        size += _schema_bound(request.response_schema)
     return size + _TOKENS_PER_MESSAGE * len(request.messages) + _TOKENS_PER_REQUEST
+
+
+def _schema_bound(schema: dict[str, Any]) -> int:
+    try:
+        text = orjson.dumps(schema)
+    except TypeError:  # half a surrogate pair, or an integer of more than 64 bits
+        text = repr(schema).encode("utf-8", "surrogatepass")
+    return len(text) + text.count(b",") + text.count(b":")  # endpoints may put spaces there
 
 
 class Budget:
@@ -163,6 +173,8 @@ class Budget:
         self._holders += 1
 
     def _fits(self, worst: Charge) -> bool:
+        if self.tokens is None and self._limit_cost is None:
+            return True
         taken = self.spent.plus(self._held).plus(worst)
         return (self.tokens is None or taken.tokens <= self.tokens) and (
             self._limit_cost is None or taken.cost <= self._limit_cost
