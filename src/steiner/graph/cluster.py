@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.linalg.blas import ssyrk
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from steiner.core import Problem, Settings, Trace, digest
-from steiner.graph.embed import Embedder, HashingEmbedder, SentenceEmbedder
-from steiner.graph.text_facts import contradicts, read_facts, same_result, telling_words
+from steiner.graph.compare import FactTable
+from steiner.graph.embed import Embedder, HashingEmbedder, SentenceEmbedder, Vectors
+from steiner.graph.linkage import link
+from steiner.graph.text_facts import Facts, read_facts, telling_words
 
 Labels = tuple[tuple[str, ...], ...]
 """Label of each step, parallel to traces and their steps. Equal labels are the same node."""
@@ -26,14 +30,22 @@ Labels = tuple[tuple[str, ...], ...]
 class ClusterSettings(Settings):
     """When two steps are the same."""
 
-    similarity: float = Field(default=0.6, gt=0, le=1)
+    similarity: float = Field(default=0.6, ge=0, le=1)
     """Least cosine similarity between any two steps of a cluster."""
-    same_result: float = Field(default=0.3, gt=0, le=1)
-    """Least similarity where two steps come to the same number that is not in the question."""
+    same_result: float = Field(default=0.3, ge=0, le=1)
+    """Least similarity where two steps claim the same number that is not in the question."""
+    same_computed: float = Field(default=0.0, ge=0, le=1)
+    """Least similarity where two steps reach the same number by a true equation."""
+    same_state: float = Field(default=0.0, ge=0, le=1)
+    """Least similarity where two steps say that the same numbers are left."""
     vetoes: bool = True
-    """Whether different numbers, polarity, options or names keep steps apart."""
+    """Whether checkable facts count: different numbers, polarity, options or names keep steps apart, the same
+    number reached brings them together."""
     embedder: str = ""
-    """Folder of a sentence-transformers or model2vec model; empty: the built-in lexical embedder."""
+    """A sentence-transformers or model2vec model: its folder, or the name of an installed package with a
+    folder `model`; empty: the built-in lexical embedder."""
+    rules: Literal[2] = 2
+    """Version of the facts and of the linkage: a graph made by other rules is another graph."""
 
 
 def cluster_steps(problem: Problem, traces: Sequence[Trace], settings: ClusterSettings) -> Labels:
@@ -60,88 +72,96 @@ def cluster_steps(problem: Problem, traces: Sequence[Trace], settings: ClusterSe
         key=lambda place: (traces[place[0]].steps[place[1]].step.thought, traces[place[0]].id, place[1]),
     )
     texts = [traces[t].steps[s].step.thought for t, s in places]
-    allowed = _allowed(texts, problem, settings)
-    names = _name_clusters(texts, _agglomerate(allowed, _precedence(traces, places)))
+    names = _name_clusters(texts, _link(texts, problem, settings, _ancestors(traces, places)))
     labels = [[f"state:{item.state}" for item in trace.steps] for trace in traces]
     for (t, s), name in zip(places, names, strict=True):
         labels[t][s] = name
     return tuple(tuple(row) for row in labels)
 
 
-def _precedence(traces: Sequence[Trace], places: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-    """Matrix (steps, steps): whether the row's step comes before the column's on a route of their trace."""
-    index = {place: i for i, place in enumerate(places)}
-    before = np.zeros((len(places), len(places)), dtype=np.bool_)
-    for (t, s), i in index.items():
-        for ancestor in traces[t].route(s)[:-1]:
-            j = index.get((t, ancestor))
-            if j is not None:
-                before[j, i] = True
-    return before
+def _link(
+    texts: Sequence[str], problem: Problem, settings: ClusterSettings, ancestors: Sequence[Sequence[int]]
+) -> NDArray[np.int64]:
+    if not texts:
+        return np.zeros(0, dtype=np.int64)
+    vectors = embedder_for(settings.embedder).encode(texts)
+    facts = [read_facts(text) for text in texts] if settings.vetoes else None
+    return cluster_read(texts, vectors, facts, problem, settings, ancestors)
 
 
-def _agglomerate(allowed: NDArray[np.float32], before: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the cluster number of each step, the smallest index of its members.
+def cluster_read(
+    texts: Sequence[str],
+    vectors: Vectors,
+    facts: Sequence[Facts] | None,
+    problem: Problem,
+    settings: ClusterSettings,
+    ancestors: Sequence[Sequence[int]],
+) -> NDArray[np.int64]:
+    """Cluster steps whose texts have been read: exact, over all pairs.
 
     Args:
-        allowed: similarity of each pair that may be merged, else 0; shape (steps, steps).
-        before: which step leads to which; same shape. It is closed over the merges in place.
+        texts: thoughts of the steps, in canonical order.
+        vectors: their embeddings.
+        facts: their facts; None: likeness of the vectors alone counts.
+        problem: the question.
+        settings: when two steps are the same.
+        ancestors: for each step, the steps before it on its route.
+
+    Returns:
+        For each step the smallest index of its cluster.
     """
-    owner = np.arange(len(allowed))
-    rows, columns = np.nonzero(np.triu(allowed > 0, k=1))
-    # Rounding makes ties of what differs only by the order of additions; then the canonical order decides.
-    order = np.lexsort((columns, rows, -np.round(allowed[rows, columns], 5)))
-    members = {i: [i] for i in range(len(allowed))}
-    for a, b in zip(rows[order], columns[order], strict=True):
-        a, b = sorted((int(owner[a]), int(owner[b])))
-        if a == b or before[a, b] or before[b, a]:
-            continue
-        if not np.all(allowed[np.ix_(members[a], members[b])] > 0):
-            continue
-        members[a] += members.pop(b)
-        owner[members[a]] = a
-        _merge_precedence(before, a, b)
-    return owner
+    allowed, scores = compare_steps(texts, vectors, facts, problem, settings)
+    return link(allowed, scores, ancestors)
 
 
-def _allowed(texts: Sequence[str], problem: Problem, settings: ClusterSettings) -> NDArray[np.float32]:
-    """Matrix (steps, steps): the similarity of each pair that may be merged, 0 for all others."""
-    if not texts:
-        return np.zeros((0, 0), dtype=np.float32)
-    vectors = embedder_for(settings.embedder).encode(texts)
+def compare_steps(
+    texts: Sequence[str],
+    vectors: Vectors,
+    facts: Sequence[Facts] | None,
+    problem: Problem,
+    settings: ClusterSettings,
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Return which pairs of steps may be one node, and how surely they are: shape (steps, steps).
+
+    Scores are given above the diagonal only.
+    """
     with _threads().limit(limits=1, user_api="blas"):  # waking threads costs more than a small product
-        similarity = vectors @ vectors.T
+        # Half of a product with itself is enough: rows below the diagonal stay 0.
+        scores: NDArray[np.float32] = ssyrk(1.0, vectors.T, trans=1, lower=1).T
+    np.maximum(scores, 0, out=scores)
     same = _equal(texts)
-    similarity[same] = 1.0
-    allowed: NDArray[np.float32] = np.where(similarity >= settings.similarity, similarity, 0)
-    if settings.vetoes:
-        facts = [read_facts(text) for text in texts]
-        known = read_facts(problem.question).numbers
-        telling = telling_words(problem.choices)
-        least = min(settings.similarity, settings.same_result)
-        for i, j in zip(*np.nonzero(np.triu((similarity >= least) & ~same, k=1)), strict=True):
-            alike = allowed[i, j] > 0 or (
-                similarity[i, j] >= settings.same_result and same_result(facts[i], facts[j], known)
-            )
-            merge = alike and not contradicts(facts[i], facts[j], telling)
-            allowed[i, j] = allowed[j, i] = similarity[i, j] if merge else 0
-    return allowed
+    scores[same] = 1.0
+    if facts is None:
+        alike = np.triu(scores >= settings.similarity)
+        return alike | alike.T | same, scores
+    table = FactTable(facts, read_facts(problem.question).numbers, telling_words(problem.choices))
+    least = min(settings.similarity, settings.same_result, settings.same_computed, settings.same_state)
+    i, j = np.nonzero(np.triu(table.compatible() & (scores >= least) & ~same, k=1))
+    similarity = scores[i, j]
+    state, computed = table.same_state(i, j), table.same_computed(i, j)
+    alike = similarity >= settings.similarity
+    alike |= (similarity >= settings.same_result) & table.same_claim(i, j)
+    alike |= (similarity >= settings.same_computed) & computed
+    alike |= (similarity >= settings.same_state) & state
+    i, j, reached = i[alike], j[alike], (state | computed)[alike]
+    merge = ~table.contradict(i, j)
+    i, j, reached = i[merge], j[merge], reached[merge]
+    scores[i, j] += reached  # what reached the same goes before what only reads alike
+    allowed = same
+    allowed[i, j] = allowed[j, i] = True
+    return allowed, scores
+
+
+def _ancestors(traces: Sequence[Trace], places: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """For each step, the numbers of the steps before it on its route."""
+    index = {place: i for i, place in enumerate(places)}
+    return [[index[t, s] for s in traces[t].route(step)[:-1] if (t, s) in index] for t, step in places]
 
 
 def _equal(texts: Sequence[str]) -> NDArray[np.bool_]:
     _, ids = np.unique(np.array(texts, dtype=object).astype(str), return_inverse=True)
     equal: NDArray[np.bool_] = ids[:, None] == ids[None, :]
     return equal
-
-
-def _merge_precedence(before: NDArray[np.bool_], a: int, b: int) -> None:
-    """Let `a` stand for both and close the relation: what leads to one leads to what follows either."""
-    leads = before[:, a] | before[:, b]
-    follows = before[a] | before[b]
-    leads_or_self, follows_or_self = leads.copy(), follows.copy()
-    leads_or_self[[a, b]] = True
-    follows_or_self[[a, b]] = True
-    before |= np.outer(leads, follows_or_self) | np.outer(leads_or_self, follows)
 
 
 def _name_clusters(texts: Sequence[str], owner: NDArray[np.int64]) -> list[str]:

