@@ -519,3 +519,10 @@ def test_a_terminal_without_unicode_gets_plain_signs(run: Path) -> None:
     text = done.stdout.decode("ascii")
     assert "||" not in text
     assert re.search(r"^\|-o 1\. a . think a", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["racing-set", "loan-days", "markup"])
+def test_the_drawings_of_the_documentation(name: str) -> None:
+    path = Path(__file__).resolve().parents[2] / "docs" / "results" / "graphs" / f"{name}.svg"
+    assert path.stat().st_size < 150_000
+    assert len(drawn_nodes(ET.parse(path).getroot())) > 15

@@ -263,7 +263,8 @@ def _arc(start: Point, end: Point, gap: float) -> str:
     """Return a bow that ends a little before its target, so that its arrow is seen."""
     dx, dy = end.x - start.x, end.y - start.y
     length = math.hypot(dx, dy) or 1.0
-    bulge = min(60.0, 14 + 0.16 * length)
+    # Along a row the bow stays flat, so that it does not reach the next one.
+    bulge = min(60.0 if abs(dy) < 1 else 150.0, 14 + 0.2 * length)
     # To the right of the way: two arcs between the same nodes do not meet.
     control = Point((start.x + end.x) / 2 + dy / length * bulge, (start.y + end.y) / 2 - dx / length * bulge)
     ex, ey = end.x - control.x, end.y - control.y

@@ -1,9 +1,9 @@
 """Places for a step graph that is drawn on a sheet of its own: few crossings, room for a label at each node.
 
-The method of Sugiyama, Tagawa & Toda (1981). Layers are distances from the question; wrong answers move below all
-steps that lead to them, the right answer comes last. An edge that passes layers gets a waypoint in each. The order
-within the layers is by barycentres, the one with fewest crossings is kept. Places along a layer are then drawn
-towards the neighbours' (pool adjacent violators): chains become straight.
+The method of Sugiyama, Tagawa & Toda (1981). Layers are distances from the question; wrong answers move below
+all steps that lead to them, the right answer comes last. An edge that passes layers gets a waypoint in each.
+The order within the layers is by barycentres; the one with fewest crossings is kept. Places along a layer are
+then drawn towards the neighbours' (pool adjacent violators): chains become straight.
 """
 
 from __future__ import annotations
