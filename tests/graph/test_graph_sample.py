@@ -14,7 +14,6 @@ from steiner.graph import (
     Routes,
     SampleSettings,
     Shortfall,
-    TextWriter,
     build_graph,
     sample_paths,
     state_labels,
@@ -253,57 +252,6 @@ def test_answers_fit_the_last_step() -> None:
 def test_settings_that_make_no_sense_are_refused(values: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         ask(**values)
-
-
-@pytest.mark.parametrize(
-    ("reflection", "kept", "ascii_only"),
-    [
-        ("That seems right to me.", "", True),
-        ("", "", True),
-        ("Each apple costs as much as two pears, so the pears decide.", "Each apple", True),
-        ("That makes 8 apples.", "That makes 8 apples. ", True),
-        ("看起来没问题。", "", False),
-        ("苹果的价钱是梨的两倍，所以应当先算梨的价钱再算苹果。", "苹果的价钱", False),
-        ("一共 8 个。", "一共 8 个。", False),
-    ],
-)
-def test_the_text_writer_gives_a_reason_to_go_back_in_the_steps_language(
-    reflection: str, kept: str, ascii_only: bool
-) -> None:
-    """A bare verdict gives way, a thought is kept."""
-    writer, fact = TextWriter(), NodeFacts(1, 0, 1, None)
-    thought = "add three and five" if ascii_only else "把三和五加起来"
-    step = Step(name="add", thought=thought, summary="8", reflection=reflection)
-    after = writer.before_backtrack(PROBLEM, step, fact)
-    assert after.reflection.startswith(kept)
-    assert len(after.reflection) >= len(kept) + 10
-    assert after.reflection.isascii() == ascii_only
-    assert bool(kept) == (bool(reflection) and reflection in after.reflection)
-    assert after.model_copy(update={"reflection": reflection}) == step
-    assert writer.before_backtrack(PROBLEM, after, fact) == after
-
-
-@pytest.mark.parametrize(
-    "reflection",
-    ["That makes 8 apples.", "一共 8 个。", "Each apple costs as much as two pears, so pears decide."],
-)
-def test_the_text_writer_takes_its_own_words_back_where_the_path_goes_on(reflection: str) -> None:
-    writer, fact = TextWriter(), NodeFacts(1, 0, 1, None)
-    step = Step(name="add", thought="", summary="", reflection=reflection)
-    assert writer.before_proceed(PROBLEM, writer.before_backtrack(PROBLEM, step, fact), fact) == step
-    assert writer.before_proceed(PROBLEM, step, fact) is step
-
-
-@pytest.mark.parametrize("reflection", ["That seems right to me.", "看起来没问题。"])
-def test_nothing_but_going_back_becomes_going_on(reflection: str) -> None:
-    writer, fact = TextWriter(), NodeFacts(1, 0, 1, None)
-    step = Step(name="add", thought="", summary="", reflection=reflection)
-    back = writer.before_backtrack(PROBLEM, step, fact)
-    on = writer.before_proceed(PROBLEM, back, fact)
-    assert back.reflection not in ("", on.reflection)
-    assert on.reflection
-    assert on.reflection.isascii() == reflection.isascii()
-    assert writer.before_proceed(PROBLEM, on, fact) == on
 
 
 def test_steps_before_a_backtrack_and_no_others_are_rewritten() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from steiner.core import NodeFacts, Problem, Step
+from steiner.graph.phrases import PHRASES, Phrases, is_content, is_leaving, language_of, sentences
 
 
 class PathWriter(Protocol):
@@ -37,30 +38,15 @@ class PathWriter(Protocol):
 WriterFor = Callable[[Problem], PathWriter]
 """Chooses who puts a problem's paths into words. A module-level function: it travels to the workers."""
 
-_GOING_BACK = {
-    "en": (
-        "This does not hold up; I should go back and try another way.",
-        "This does not lead to a sound answer, so I go back to an earlier step.",
-        "Looking at it again, this line of thought fails; I will return and take a different one.",
-        "I do not trust where this is going. Let me back up and reconsider.",
-    ),
-    "zh": (
-        "这样说不通，我应该退回去换一条思路。",
-        "这条路得不出可靠的答案，先回到前面的步骤。",
-        "再看一遍，这个思路行不通，我退回去另想办法。",
-        "这样下去不对，让我回到前面重新考虑。",
-    ),
-}
-_GOING_ON = {"en": "This will do for now; I go on from here.", "zh": "暂且如此，接着往下走。"}
-"""What is left to say where a reflection said nothing but to go back."""
-
 
 class TextWriter:
-    """Writes for prose in English or Chinese.
+    """Writes for prose in English, Chinese or Japanese; other languages get English sentences.
 
-    The answer is the first candidate. A reflection of a few words ("That seems right.") is a bare verdict;
-    going back would contradict it, so it is replaced. A longer one, or one with a number in it, is kept and
-    gets one more sentence. Which sentence depends on the step's own text, in the step's own language.
+    The answer is the first candidate. Before a backtrack, a reflection of a few words ("That seems right.")
+    and every short sentence that approves of the step are left out; what holds a number or a longer thought
+    is kept. Then come a doubt and the decision to go back, unless the reflection says so already. Which ones
+    depends on the step's own text, in the step's own language; the doubt is milder where the right answer can
+    be reached from the step.
     """
 
     def answer(self, problem: Problem, route: Sequence[Step], candidates: Sequence[str]) -> str:
@@ -70,34 +56,54 @@ class TextWriter:
     def before_backtrack(self, problem: Problem, step: Step, fact: NodeFacts) -> Step:
         """Return the step with a reflection that says why the search goes back."""
         text = f"{step.thought}{step.summary}{step.reflection}"
-        options = _GOING_BACK["zh" if is_chinese(text) else "en"]
-        said = step.reflection.strip()
-        if any(option in said for option in options):
-            return step
-        reason = options[hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] % len(options)]
-        if _is_verdict(said):
-            return step.model_copy(update={"reflection": reason})
-        gap = "" if is_chinese(reason) else " "
-        return step.model_copy(update={"reflection": f"{said}{gap}{reason}"})
+        language = language_of(text)
+        phrases = PHRASES[language]
+        said = sentences(step.reflection)
+        leaves = any(is_leaving(one, language) or one in phrases.returns for one in said)
+        kept = [one for one in said if not _is_bare_approval(one, language)]
+        if leaves:
+            return step if kept == said else step.model_copy(update={"reflection": phrases.gap.join(kept)})
+        if _is_verdict(step.reflection.strip(), language):
+            kept = []
+        mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        doubts = phrases.doubts if fact.d_e is None else phrases.detours
+        doubt = doubts[mark[0] % len(doubts)]
+        if any(is_content(one, language) for one in kept):
+            doubt = phrases.still.format(doubt)
+        going = phrases.returns[mark[1] % len(phrases.returns)]
+        return step.model_copy(update={"reflection": phrases.gap.join([*kept, doubt, going])})
 
     def before_proceed(self, problem: Problem, step: Step, fact: NodeFacts) -> Step:
-        """Return the step without the sentences of `before_backtrack`, and otherwise as it is."""
-        language = "zh" if is_chinese(f"{step.thought}{step.summary}{step.reflection}") else "en"
+        """Return the step without sentences that say to go back, and otherwise as it is."""
+        language = language_of(f"{step.thought}{step.summary}{step.reflection}")
+        phrases = PHRASES[language]
         said = step.reflection
-        for option in (option for options in _GOING_BACK.values() for option in options):
-            said = said.replace(option, "")
-        if said == step.reflection:
+        if not any(is_leaving(one, language) or _is_ours(one, phrases) for one in sentences(said)):
             return step
-        return step.model_copy(update={"reflection": said.strip() or _GOING_ON[language]})
+        kept = [
+            one
+            for one in sentences(said)
+            if not _is_ours(one, phrases) and (_holds_number(one) or not is_leaving(one, language))
+        ]
+        return step.model_copy(update={"reflection": phrases.gap.join(kept) or phrases.going_on})
 
 
-def _is_verdict(reflection: str) -> bool:
+def _is_ours(sentence: str, phrases: Phrases) -> bool:
+    """Return whether `before_backtrack` writes such a sentence."""
+    doubts = (*phrases.doubts, *phrases.detours)
+    return sentence in (*doubts, *(phrases.still.format(doubt) for doubt in doubts), *phrases.returns)
+
+
+def _is_bare_approval(sentence: str, language: str) -> bool:
+    """Return whether a sentence does little more than to approve."""
+    short = len(sentence) <= (72 if language == "en" else 24)
+    return short and not _holds_number(sentence) and is_content(sentence, language)
+
+
+def _is_verdict(reflection: str, language: str) -> bool:
     """Return whether a reflection is too short to hold a thought of its own."""
-    longest = 16 if is_chinese(reflection) else 48
-    return len(reflection) <= longest and not any(c.isdigit() for c in reflection)
+    return len(reflection) <= (48 if language == "en" else 16) and not _holds_number(reflection)
 
 
-def is_chinese(text: str) -> bool:
-    """Return whether at least a quarter of the letters are Chinese characters."""
-    letters = [c for c in text if c.isalpha()]
-    return 4 * sum("\u4e00" <= c <= "\u9fff" for c in letters) >= len(letters) > 0
+def _holds_number(sentence: str) -> bool:
+    return any(c.isdigit() for c in sentence)
