@@ -264,7 +264,7 @@ def _arc(start: Point, end: Point, gap: float) -> str:
     dx, dy = end.x - start.x, end.y - start.y
     length = math.hypot(dx, dy) or 1.0
     # Along a row the bow stays flat, so that it does not reach the next one.
-    bulge = min(60.0 if abs(dy) < 1 else 150.0, 14 + 0.2 * length)
+    bulge = min(60.0 if abs(dy) < abs(dx) / 2 else 150.0, 14 + 0.2 * length)
     # To the right of the way: two arcs between the same nodes do not meet.
     control = Point((start.x + end.x) / 2 + dy / length * bulge, (start.y + end.y) / 2 - dx / length * bulge)
     ex, ey = end.x - control.x, end.y - control.y
