@@ -16,9 +16,11 @@ import importlib
 import logging
 import os
 import pickle
+import socket
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from steiner.core import InputError, SteinerError
@@ -37,6 +39,8 @@ WAVE_BYTES = 32 * 1024 * 1024
 """A wave holds at most this much for each core."""
 OBJECT_STORE_BYTES = 512 * 1024 * 1024
 """Shared memory of a Ray that is started here; it is taken only as far as it is filled."""
+
+KNOCK_SECONDS = 10.0
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -92,9 +96,11 @@ class RayEngine:
                 "--engine local."
             ) from error
         _silence()
-        self._workers = workers
+        address = address or os.environ.get("RAY_ADDRESS", "local")
+        own = address == "local" and not ray.is_initialized()
         if not ray.is_initialized():
-            _join(address or os.environ.get("RAY_ADDRESS", ""), workers)
+            _join(address, workers)
+        self._limit = None if own else workers  # our own Ray was started with so many cores
         cores = int(ray.cluster_resources().get("CPU", 1))
         self._slots = max(1, min(cores, workers or cores))
 
@@ -141,7 +147,8 @@ class RayEngine:
         try:
             with ray.data.DataContext.current(context):
                 outcomes = ray.data.from_arrow(tables).map_batches(
-                    _work, batch_size=None, batch_format="pyarrow", concurrency=self._workers,
+                    _work, batch_size=None, batch_format="pyarrow",
+                    concurrency=self._limit and min(self._limit, len(wave)),
                     fn_kwargs={"setup": [reference], "token": token},
                 )  # fmt: skip
                 batches = outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
@@ -168,26 +175,50 @@ def _ray() -> Any:
 
 
 def _join(address: str, workers: int | None) -> None:
-    """Connect this process to Ray; without an address, start one that ends with this process."""
+    """Connect this process to Ray; for the address `local` start one that ends with this process."""
     ray = _ray()
-    local = address in ("", "local")
     options: dict[str, Any] = {}
-    if local:
+    if address == "local":
         options = {
             "num_cpus": workers,
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,
         }
     try:
-        ray.init(
-            address="local" if local else address, log_to_driver=False, logging_level=logging.ERROR, **options
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        _knock(address)
+        with _same_modules():
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **options,
+            )
+    except (OSError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"Ray cannot be reached at '{address or 'local'}': {error} Check --ray-address and RAY_ADDRESS, "
+            f"Ray cannot be reached at '{address}': {error}. Check --ray-address and RAY_ADDRESS, "
             "or use --engine local."
         ) from error
     _silence()
+
+
+def _knock(address: str) -> None:
+    """See whether anything listens at `HOST:PORT`: Ray itself tries for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+
+
+@contextmanager
+def _same_modules() -> Iterator[None]:
+    """Let a Ray that is started here find the modules that this process finds."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
 
 
 def _silence() -> None:
