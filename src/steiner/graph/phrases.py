@@ -89,8 +89,8 @@ _CONTENT = {
     "en": re.compile(
         r"\b(correct(ly)?|right(?![- ](hand|side|triangle|angle))|good|fine|sound|makes? sense|holds?"
         r"|confident|(am|feel|quite|very|pretty) sure|convinc\w+|consistent|valid|plausible|reasonable"
-        r"|agrees?|follows|nothing against|verified|no (problem|error|mistake|issue|contradiction)s?|checks? out"
-        r"|okay|on track)\b",
+        r"|agrees?|follows|nothing against|verified|no (problem|error|mistake|issue|contradiction)s?"
+        r"|checks? out|okay|on track)\b",
         re.IGNORECASE,
     ),
     "zh": re.compile("没问题|没有问题|正确|对的|合理|可靠|成立|不错|没错|一致|放心|有把握|确信|顺利"),
