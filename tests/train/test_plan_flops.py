@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from plan_measure import tiny
 from torch.utils.flop_counter import FlopCounterMode
 
 from steiner.train.plan import Cluster, Rollouts, Workload, plan_layout, stage_flops
 from steiner.train.plan.flops import forward_flops
-from tests.train.plan_measure import tiny
 
 WITHIN = 0.05
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from plan_measure import allocated_peak, measured_peak, step, tiny
 
 from steiner.train.model import new_model
 from steiner.train.optimiser import MuonWithAdamW
 from steiner.train.plan import Cluster, Rollouts, Workload, moments, peak, plan_layout
 from steiner.train.plan.memory import kv_bytes
 from steiner.train.settings import Architecture, OptimiserSettings
-from tests.train.plan_measure import allocated_peak, measured_peak, step, tiny
 
 WITHIN = 0.15
 """The promise of docs/planning.md."""
