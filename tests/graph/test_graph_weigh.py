@@ -169,3 +169,17 @@ def test_without_an_answer_there_is_nothing_to_draw() -> None:
     for choice in RouteChoice:
         with pytest.raises(IndexError):
             RouteDrawer(routes, ask(choice), Random(0)).draw()
+
+
+def test_the_first_path_of_a_question_is_any_of_its_routes_with_the_same_probability() -> None:
+    graph = random_graph(3, 3, seed=4, density=0.8, leaves=0)
+    count = Routes(graph).count
+    assert count == len(enumerated(graph)) > 8
+    drawn = Counter(
+        sample_paths(PROBLEM, graph, ask(RouteChoice.UNIFORM, detours=(1,), seed=seed), count=1)
+        .paths[0]
+        .nodes
+        for seed in range(100 * count)
+    )
+    assert len(drawn) == count
+    assert chisquare(list(drawn.values())).pvalue > 0.01
