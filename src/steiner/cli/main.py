@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sample": ("steiner.cli.sample", "Sample reasoning paths with backtracking from a run's graphs."),
     "tokenizer": ("steiner.cli.tokenizer", "Build a small tokenizer for a model trained from scratch."),
     "dataset": ("steiner.cli.dataset", "Tokenise a run's paths into Parquet for training."),
-    "plan": ("steiner.cli.plan", "Say what a training takes before it is paid for: memory, hours, cost."),
+    "plan": ("steiner.cli.plan", "Say what a training will take: memory, hours, cost."),
     "train": ("steiner.cli.train", "Train a causal language model: cpt, sft or rl."),
     "generate": ("steiner.cli.generate", "Answer questions with a trained model under step control."),
     "grammar": ("steiner.cli.grammar", "Print the grammar of a completion for other engines."),
