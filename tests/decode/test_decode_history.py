@@ -152,3 +152,14 @@ def test_other_modes_know_none_of_these_limits(ids, mode):
 def test_a_limit_below_an_empty_step_is_refused():
     with pytest.raises(ValidationError, match="greater than or equal to 10"):
         StepBudget(max_step_tokens=9)
+
+
+def test_a_thousand_thoughts_are_kept_in_few_sets(ids):
+    """So that neither looking one up nor adding one takes time in proportion to their number."""
+    history = StepControl(ids).fold(
+        number
+        for thought in range(1000)
+        for number in (ids[T.THOUGHT_START], *divmod(thought, 256), ids[T.THOUGHT_END])
+    )
+    assert sum(map(len, history.closed)) == 1000
+    assert len(history.closed) <= 10
