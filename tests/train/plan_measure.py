@@ -85,5 +85,8 @@ def measured_peak(model: PreTrainedModel, workload: Workload, optimiser: torch.o
     work = step(model, workload, optimiser)
     work()  # makes the optimiser's state
     states = (value for state in optimiser.state.values() for value in state.values())
-    there = [*model.parameters(), *(value for value in states if torch.is_tensor(value) and value.numel() > 1)]
+    there = [
+        *model.parameters(),
+        *(value for value in states if torch.is_tensor(value) and value.numel() > 1),
+    ]
     return sum(t.numel() * t.element_size() for t in there) + allocated_peak(work)
