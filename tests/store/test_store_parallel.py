@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from steiner.core import SteinerError
 from steiner.store import map_bounded
 
 _offset = 0
@@ -35,6 +37,12 @@ def who(_: int) -> int:
 def who_slowly(_: int) -> int:
     time.sleep(0.02)
     return os.getpid()
+
+
+def die_at_three(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
 
 
 def fail_at_three(number: int) -> int:
@@ -108,3 +116,8 @@ def test_an_error_comes_out_after_the_results_before_it(workers: int) -> None:
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="three"):
         next(results)
+
+
+def test_a_killed_worker_is_explained() -> None:
+    with pytest.raises(SteinerError, match="run the same command again"):
+        list(map_bounded(die_at_three, range(1000), workers=2))

@@ -8,8 +8,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from steiner.core import SteinerError
 from steiner.store.beside import Beside, close_beside, open_beside
 from steiner.store.engine import Item, Result, Workers
 
@@ -34,6 +36,9 @@ def map_bounded(
     function or a `functools.partial` of one). It travels with every item: what is large, such as a model,
     belongs to the `initializer`, which runs once in each process. An engine in place of a number of workers
     does the same elsewhere; `beside` says what `function` reads with `read_beside`.
+
+    Raises:
+        SteinerError: if a worker process was killed.
     """
     if not isinstance(workers, int):
         yield from workers.map(function, items, initializer=initializer, initargs=initargs, beside=beside)
@@ -59,6 +64,11 @@ def map_bounded(
                     yield queue.popleft().result()
             while queue:
                 yield queue.popleft().result()
+        except BrokenProcessPool as error:
+            raise SteinerError(
+                "A worker process was killed, mostly because memory ran out. What was finished is kept: run the "
+                "same command again to go on, with fewer --workers if it happens again."
+            ) from error
         finally:
             for future in queue:
                 future.cancel()
