@@ -71,7 +71,7 @@ def test_the_countdown_recipe_is_the_quickstart(stage):
     assert load_toml(CLASSES[stage], RECIPES / "countdown" / f"{stage}.toml") == made
 
 
-@pytest.mark.parametrize("folder", ["countdown", "qwen2.5-0.5b"])
+@pytest.mark.parametrize("folder", ["countdown", "qwen2.5-0.5b", "qwen2.5-32b"])
 def test_each_stage_starts_from_the_one_before(folder):
     stages = {name: load_toml(cls, RECIPES / folder / f"{name}.toml") for name, cls in CLASSES.items()}
     assert stages["sft"].model.path == f"{stages['cpt'].output}/model"
