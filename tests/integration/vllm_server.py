@@ -105,7 +105,7 @@ def vllm_server(python: Path, model: Path, log: Path) -> Iterator[VllmServer]:
         port = free.getsockname()[1]
     command = [
         *(python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", MODEL),
-        *("--dtype", "bfloat16", "--enforce-eager", "--max-model-len", "4096", "--max-num-seqs", "16"),
+        *("--dtype", "bfloat16", "--enforce-eager", "--max-model-len", "4096", "--max-num-seqs", "20"),
         # Otherwise a small model may go on with blank lines between two fields until its tokens are used up.
         *("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}'),
         *("--host", "127.0.0.1", "--port", str(port)),
