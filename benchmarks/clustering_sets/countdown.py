@@ -84,13 +84,18 @@ def countdown_cases(questions: int, seed: int = 0) -> tuple[list[Case], list[Cas
     return halves
 
 
-def _case(rng: random.Random, tuning: bool) -> Case:
-    """Let 16 random walks take few ways, so that they meet; four to six numbers, up to 25."""
-    start = sorted(rng.sample(range(1, 26), rng.choice((4, 4, 5, 6))))
+def large_case(seed: int = 0) -> Case:
+    """Return one question with 400 walks of five steps each."""
+    return _case(random.Random(f"{seed}:countdown:large"), tuning=False, size=6, walks=400)
+
+
+def _case(rng: random.Random, tuning: bool, size: int = 0, walks: int = 16) -> Case:
+    """Let random walks take few ways, so that they meet; four to six numbers, up to 25."""
+    start = sorted(rng.sample(range(1, 26), size or rng.choice((4, 4, 5, 6))))
     ways: dict[tuple[int, ...], list[tuple[str, int, int, int]]] = {}
     rows: list[list[str]] = []
     truth: list[list[str]] = []
-    for _ in range(16):
+    for _ in range(walks):
         numbers, texts, states = tuple(start), [], []
         while len(numbers) > 1:
             if numbers not in ways:

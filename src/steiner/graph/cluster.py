@@ -20,7 +20,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 from steiner.core import Problem, Settings, Trace, digest
 from steiner.graph.compare import FactTable
 from steiner.graph.embed import Embedder, HashingEmbedder, SentenceEmbedder, Vectors
-from steiner.graph.linkage import link
+from steiner.graph.linkage import SURE, link
 from steiner.graph.text_facts import Facts, read_facts, telling_words
 
 Labels = tuple[tuple[str, ...], ...]
@@ -146,7 +146,7 @@ def compare_steps(
     i, j, reached = i[alike], j[alike], (state | computed)[alike]
     merge = ~table.contradict(i, j)
     i, j, reached = i[merge], j[merge], reached[merge]
-    scores[i, j] += reached  # what reached the same goes before what only reads alike
+    scores[i[reached], j[reached]] = SURE
     allowed = same
     allowed[i, j] = allowed[j, i] = True
     return allowed, scores
