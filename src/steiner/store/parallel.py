@@ -66,8 +66,8 @@ def map_bounded(
                 yield queue.popleft().result()
         except BrokenProcessPool as error:
             raise SteinerError(
-                "A worker process was killed, mostly because memory ran out. What was finished is kept: run the "
-                "same command again to go on, with fewer --workers if it happens again."
+                "A worker process was killed, mostly because memory ran out. What was finished is kept: run "
+                "the same command again to go on, with fewer --workers if it happens again."
             ) from error
         finally:
             for future in queue:
