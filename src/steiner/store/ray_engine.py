@@ -77,7 +77,7 @@ class RayEngine:
     """Runs stages on Ray Data."""
 
     def __init__(self, workers: int | None = None, address: str = "") -> None:
-        """Join a Ray cluster, or start Ray on this machine. A Ray that this process has joined before is used.
+        """Join a Ray cluster, or start Ray on this machine. A Ray that was joined before is used as it is.
 
         Args:
             workers: most processes at a time; None: as many as there are cores.
