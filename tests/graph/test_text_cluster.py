@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from steiner.core import Grading, InputError, Problem, Provenance, Step, Trace, TraceStep, Verdict
 from steiner.graph.build import build_graph
 from steiner.graph.cluster import ClusterSettings, cluster_steps
-from steiner.graph.embed import HashingEmbedder, SentenceEmbedder, normalise
 from steiner.graph.compare import contradicts
+from steiner.graph.embed import HashingEmbedder, SentenceEmbedder, normalise
 from steiner.graph.text_facts import read_facts, telling_words
 
 PROBLEM = Problem(
