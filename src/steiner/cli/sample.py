@@ -200,8 +200,7 @@ def _print(summary: PathsSummary) -> None:
             + (
                 "even those without detours are longer. --routes length prefers short ones."
                 if summary.reached > summary.tuning.asked
-                else "most graphs hold no more dead ends. Ask for fewer paths, allow more --descents or "
-                "--longer-ways, or add traces."
+                else "most graphs hold no more dead ends. Add traces, or ask for fewer paths."
             )
         )
     if summary.paths < summary.wanted:
