@@ -19,8 +19,14 @@ FILES = sorted(file for file in RECIPES.rglob("*.toml") if file.stem in ("cpt", 
 MODEL = ["--model", "Qwen/Qwen2.5-0.5B"]
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich takes the width when a console is made, and another test may have made it."""
+    monkeypatch.setattr("steiner.cli.ui.out._width", 160)
+
+
 def run(*words: str, code: int = 0) -> str:
-    done = CliRunner().invoke(app, ["plan", *words], env={"COLUMNS": "160"})
+    done = CliRunner().invoke(app, ["plan", *words])
     assert done.exit_code == code, done.output
     return done.output
 
