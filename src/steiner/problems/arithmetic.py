@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 from steiner.problems.countdown_states import Limits, operations
 
+NEAR = 4
+"""Misses by at most this are near ones."""
+
 
 def arithmetic_documents(
     largest: int, limits: Limits, *, seed: int, lines: int = 16, repeats: int = 4
@@ -15,7 +18,8 @@ def arithmetic_documents(
 
     Every operation on two numbers from 0 to `largest` that `limits` allow occurs `repeats` times, sums and
     products in both orders. A quarter of the comparisons are hits: in paths they are so rare that a small
-    model first learns how often they come, and claims them at random, long before it learns to compare.
+    model first learns how often they come, and claims them at random, long before it learns to compare. Half
+    are near misses, which are what it takes for hits last of all.
     """
     facts: list[str] = []
     for small in range(largest + 1):
@@ -41,5 +45,15 @@ def comparison(target: int, got: int) -> str:
 
 
 def _comparison(largest: int, rng: random.Random) -> str:
+    """Draw a comparison: a hit in four, two misses by at most `NEAR`, and one by whatever comes."""
     target = rng.randint(0, largest)
-    return comparison(target, target if rng.random() < 0.25 else rng.randint(0, largest))
+    kind = rng.randrange(4)
+    if kind == 0:
+        return comparison(target, target)
+    if kind == 1:
+        return comparison(target, rng.randint(0, largest))
+    return comparison(target, rng.choice([n for n in _near(target, largest) if n != target]))
+
+
+def _near(target: int, largest: int) -> range:
+    return range(max(0, target - NEAR), min(largest, target + NEAR) + 1)

@@ -36,9 +36,9 @@ class Plan(Settings):
     max_result: int = 30
     """Largest target and intermediate result; each number up to it is one token."""
     truncations: int = 24
-    cpt_tokens: int = 300_000
-    sft_tokens: int = 3_000_000
-    rl_updates: int = 6
+    cpt_tokens: int = 500_000
+    sft_tokens: int = 2_800_000
+    rl_updates: int = 5
     rl_prompts: int = 8
     rl_group: int = 8
     limits: tuple[int, ...] = (2, 4, 8, 12, 16, 24)
@@ -107,7 +107,7 @@ def cpt_settings(plan: Plan, run: Path) -> CptSettings:
         model=ModelSettings(architecture=plan.architecture, tokenizer=str(run / "tokenizer")),
         dataset=str(run / "dataset"),
         text=(str(run / "arithmetic.txt"),),
-        text_share=0.4,
+        text_share=0.5,
         tokens=plan.cpt_tokens,
         context=plan.architecture.context,
         text_block=256,
@@ -145,7 +145,7 @@ def rl_settings(plan: Plan, run: Path) -> RlSettings:
         step_weight=0.2,
         rewards=RewardWeights(),
         optimiser=OptimiserSettings(
-            learning_rate=5e-5,
+            learning_rate=2e-5,
             batch_size=plan.rl_prompts * plan.rl_group,
             schedule="constant",
             warmup_share=0.1,
