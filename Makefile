@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RECIPE := pyproject.toml $(wildcard $(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart setup setup-dev test test-all check fast slow vllm-env integration format bench clean
+.PHONY: help quickstart setup setup-dev test test-all check fast slow fuzz vllm-env integration format bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ fast: $(VENV)/.dev ## The fast tests.
 
 slow: $(VENV)/.dev ## The slow tests.
 	$(BIN)/python -m pytest -q -m slow
+
+fuzz: $(VENV)/.dev ## The property tests with ten times the examples, other ones each time.
+	STEINER_HYPOTHESIS=fuzz $(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 vllm-env: $(VLLM)/.ready ## Set up vLLM and a small model for `integration`, in .vllm (4 GB).
 

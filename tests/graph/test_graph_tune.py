@@ -44,7 +44,17 @@ def test_a_length_within_reach_is_met(plain: float, per_detour: float, asked: fl
     if asked < plain:
         assert detours == 0
     elif asked < plain + 64 * per_detour:
-        assert reached.mean == pytest.approx(asked, rel=max(TOLERANCE, 0.1 * per_detour / asked))
+        assert reached.mean == pytest.approx(asked, rel=TOLERANCE)
+
+
+@given(st.floats(1, 50), st.floats(1, 20), st.floats(5, 60), st.floats(0.05, 0.8))
+def test_a_length_that_grows_ever_slower_is_met(plain: float, more: float, slow: float, part: float) -> None:
+    def length(mean: float) -> float:
+        return plain + more * slow * (1 - math.exp(-mean / slow))
+
+    asked = plain + part * (length(64) - plain)
+    _, reached = search(asked, lambda mean: Trial(length(mean), 1.0))
+    assert reached.mean == pytest.approx(asked, rel=TOLERANCE)
 
 
 def test_a_length_out_of_reach_gives_the_longest() -> None:

@@ -75,11 +75,17 @@ def search(asked: float, trial: Callable[[float], Trial]) -> tuple[float, Trial]
     """
     found, best = 0.0, trial(0.0)
     most = best.share
-    low, high = 0.0, math.inf
+    low, shorter = 0.0, best.mean
+    high, longer = math.inf, math.inf
     for _ in range(TRIALS if best.mean < asked else 0):
         if abs(best.mean - asked) <= TOLERANCE * asked:
             break
-        mean = (low + high) / 2 if high < math.inf else max(1.0, 2 * low)
+        if high == math.inf:
+            mean = max(1.0, 2 * low)
+        else:
+            # Length grows almost in proportion; away from both ends, so that a bent curve does not pin one down.
+            part = (asked - shorter) / (longer - shorter) if longer < math.inf else 0.5
+            mean = low + (high - low) * min(max(part, 0.1), 0.9)
         if mean > MOST_DETOURS:
             break
         here = trial(mean)
@@ -88,9 +94,9 @@ def search(asked: float, trial: Callable[[float], Trial]) -> tuple[float, Trial]
         if not too_few and abs(here.mean - asked) < abs(best.mean - asked):
             found, best = mean, here
         if too_few or here.mean >= asked:
-            high = mean
+            high, longer = mean, math.inf if too_few else here.mean
         else:
-            low = mean
+            low, shorter = mean, here.mean
     return found, best
 
 
