@@ -83,7 +83,7 @@ def search(asked: float, trial: Callable[[float], Trial]) -> tuple[float, Trial]
         if high == math.inf:
             mean = max(1.0, 2 * low)
         else:
-            # Length grows almost in proportion; away from both ends, so that a bent curve does not pin one down.
+            # Nearly a straight line; never quite at an end, which a bent curve would pin down.
             part = (asked - shorter) / (longer - shorter) if longer < math.inf else 0.5
             mean = low + (high - low) * min(max(part, 0.1), 0.9)
         if mean > MOST_DETOURS:
