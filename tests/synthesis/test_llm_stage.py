@@ -354,9 +354,10 @@ def test_sigkill_loses_at_most_what_is_on_its_way(tmp_path: Path, kills: int) ->
         assert report.stopped is None
         stats = server.stats()
         assert answered(killed_run) == answered(quiet) == total.calls
-        # What was sent and is not stored was on its way when a process died.
-        assert stats.requests - total.calls <= killed * LIMITS.concurrency
-        assert stats.delivered_again <= killed * LIMITS.concurrency
+        # What was sent and is not stored was on its way when a process died: in flight, or waiting for its
+        # commit, which on a slow disk may take as long as it takes others to come in.
+        assert stats.requests - total.calls <= killed * 2 * LIMITS.concurrency
+        assert stats.delivered_again <= killed * 2 * LIMITS.concurrency
     assert traces(killed_run) == traces(quiet)
 
 
