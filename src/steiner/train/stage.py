@@ -18,7 +18,7 @@ from pydantic import Field
 from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
-from steiner.core import InputError, NoProgress, Progress, Record
+from steiner.core import InputError, NoProgress, Progress, Record, digest
 from steiner.store import RunDir, Stage, atomic_write, disk_errors
 from steiner.train.model import model_digest, use_bf16
 from steiner.train.settings import OptimiserSettings, StageSettings
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transformers.trainer_callback import TrainerControl, TrainerState
 
 WHOLE = "WHOLE"
-"""File that marks a checkpoint as completely written."""
+"""File that marks a checkpoint as completely written; it holds the digest of the training that wrote it."""
 
 
 class CurvePoint(Record):
@@ -81,6 +81,11 @@ class StageFolder:
             raise
 
     @property
+    def digest(self) -> str:
+        """Hash of the training: its stage, settings and inputs."""
+        return digest([self.name, self.settings.model_dump(mode="json"), self.inputs])
+
+    @property
     def model_path(self) -> Path:
         """Where the finished model goes."""
         return self.path / "model"
@@ -95,10 +100,14 @@ class StageFolder:
         return TrainingRecord.model_validate_json((self.path / "training.json").read_bytes())
 
     def last_checkpoint(self) -> str | None:
-        """Return the newest whole checkpoint and remove what a killed process left half written."""
+        """Return the newest whole checkpoint of this training.
+
+        What a killed process left half written is removed, and so is what belongs to another training: a kill
+        while `--force` discards one must not let the next one go on from it.
+        """
         whole = []
         for folder in self.path.glob("checkpoint-*"):
-            if (folder / WHOLE).exists():
+            if is_whole(folder, self.digest):
                 whole.append(folder)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -132,12 +141,22 @@ class StageFolder:
         self._run.close()
 
 
+def is_whole(checkpoint: Path, training: str) -> bool:
+    """Tell whether a checkpoint was written to its end by the training with this digest."""
+    try:
+        return (checkpoint / WHOLE).read_text(encoding="utf-8") == training
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
     """Follows a trainer: progress, the curve, whole checkpoints, and a stop when the loss is no number."""
 
     def __init__(self, title: str, progress: Progress | None) -> None:
         """Report to `progress` under `title`."""
         self.curve: list[CurvePoint] = []
+        self.training = ""
+        """Digest of the training, which marks its whole checkpoints."""
         self._title = title
         self._progress = progress or NoProgress()
         self._note = ""
@@ -189,7 +208,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
         """Mark the checkpoint as whole: it is called after everything has been written."""
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         if folder.is_dir():
-            (folder / WHOLE).touch()
+            with atomic_write(folder / WHOLE) as file:
+                file.write(self.training.encode())
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -245,6 +265,7 @@ def run_trainer(
     datasets.disable_progress_bars()
     transformers_logging.disable_progress_bar()
     set_seed(folder.settings.seed)
+    watch.training = folder.digest
     wall, cpu = time.monotonic(), time.process_time()
     with disk_errors("The checkpoint in", folder.path):
         trainer.train(resume_from_checkpoint=folder.last_checkpoint())
