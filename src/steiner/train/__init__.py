@@ -9,6 +9,7 @@ from steiner.train.rewards import GeneratedStep, RewardWeights, step_rewards
 from steiner.train.settings import (
     Architecture,
     CptSettings,
+    LoraSettings,
     ModelSettings,
     OptimiserSettings,
     RlSettings,
@@ -19,6 +20,7 @@ __all__ = [
     "Architecture",
     "CptSettings",
     "GeneratedStep",
+    "LoraSettings",
     "ModelSettings",
     "OptimiserSettings",
     "RewardWeights",

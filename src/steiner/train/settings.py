@@ -12,6 +12,13 @@ from steiner.train.rewards import RewardWeights
 Precision = Literal["auto", "bf16", "fp32"]
 """`auto` is bf16 where the hardware has it: on this class of model it is faster on CPUs too."""
 
+TokenInit = Literal["words", "mean", "random"]
+"""`words`: the mean of the rows of words that describe the token. `mean`: that of all trained rows.
+`random`: drawn from a normal distribution with the mean and deviation of the trained rows."""
+Weights = Literal["auto", "fp32", "bf16"]
+"""`fp32` with computation in bf16 is mixed precision. `bf16` halves weights, gradients and optimiser and loses
+updates smaller than 1/256 of a weight. `auto` is fp32, and bf16 for a model that LoRA freezes."""
+
 
 class Architecture(Settings):
     """A Qwen2 model trained from scratch. The vocabulary follows from the tokenizer."""
@@ -31,16 +38,39 @@ class Architecture(Settings):
         return self
 
 
+class LoraSettings(Settings):
+    """Low-rank adapters ([Hu et al. 2021](https://arxiv.org/abs/2106.09685)): the model itself is frozen."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32.0, gt=0)
+    """What the adapters add is multiplied by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """Names of modules to adapt, for example `["q_proj", "v_proj"]`; by default all matrices of the layers."""
+    train_rows: bool = True
+    """Train the rows of the control tokens in the token tables too, which is all of them that is trained."""
+    merge: bool = True
+    """Save one ordinary model. False saves the adapter alone, which needs its base model to load."""
+
+
 class ModelSettings(Settings):
     """Where the model comes from: an existing one by `path`, or a new one by `architecture`."""
 
     path: str | None = None
-    """Folder or hub id of a causal language model."""
+    """Folder or hub id of a causal language model, or folder of an adapter that a stage left unmerged."""
     architecture: Architecture | None = None
     tokenizer: str | None = None
     """Folder or hub id; by default the model's own. A new model needs it."""
     trust_remote_code: bool = False
     """Run Python code that the model's folder brings. Leave it off unless you wrote that code."""
+    token_init: TokenInit = "words"
+    """Where the rows of control tokens start that a model has never seen."""
+    row_multiple: int = Field(default=64, ge=1)
+    """A vocabulary that must grow grows to a multiple of this, which matrix units like."""
+    weights: Weights = "auto"
+    """How weights are kept while they are trained."""
+    lora: LoraSettings | None = None
+    """Train adapters instead of the whole model."""
 
     @model_validator(mode="after")
     def _check(self) -> ModelSettings:
@@ -48,6 +78,10 @@ class ModelSettings(Settings):
             raise ValueError("give either path (an existing model) or architecture (a new one)")
         if self.architecture is not None and self.tokenizer is None:
             raise ValueError("a new model needs a tokenizer")
+        if self.architecture is not None and (self.lora is not None or self.weights == "bf16"):
+            raise ValueError(
+                "lora and weights are for an existing model; a new one is trained whole, in fp32"
+            )
         return self
 
 
