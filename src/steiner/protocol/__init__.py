@@ -21,6 +21,7 @@ from steiner.protocol.events import (
     ViolationFound,
     ViolationKind,
 )
+from steiner.protocol.history import HistoryPolicy, carry_history, render_history, render_summaries
 from steiner.protocol.parse import parse, parse_ids
 from steiner.protocol.prompt import (
     CHATML_TEMPLATE,
@@ -30,6 +31,7 @@ from steiner.protocol.prompt import (
     ensure_chat_template,
 )
 from steiner.protocol.render import EncodedPath, encode_path, encode_paths, render
+from steiner.protocol.requests import EFFORTS, Effort, request_text, with_request
 from steiner.protocol.stream import StreamParser, TokenStreamParser
 from steiner.protocol.tokens import (
     CONTROL_TOKENS,
@@ -42,15 +44,18 @@ from steiner.protocol.tokens import (
 __all__ = [
     "CHATML_TEMPLATE",
     "CONTROL_TOKENS",
+    "EFFORTS",
     "AnswerStarted",
     "AnswerText",
     "ControlIds",
     "ControlToken",
+    "Effort",
     "EncodedPath",
     "Event",
     "FieldEnded",
     "FieldText",
     "Finished",
+    "HistoryPolicy",
     "Message",
     "MoveMade",
     "Parsed",
@@ -63,6 +68,7 @@ __all__ = [
     "ViolationFound",
     "ViolationKind",
     "add_control_tokens",
+    "carry_history",
     "check_vocabulary",
     "encode_path",
     "encode_paths",
@@ -73,5 +79,9 @@ __all__ = [
     "parse",
     "parse_ids",
     "render",
+    "render_history",
+    "render_summaries",
+    "request_text",
     "unescape",
+    "with_request",
 ]

@@ -12,9 +12,10 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from steiner.core import InputError
+from steiner.core import InputError, ReasoningPath
 from steiner.protocol.encode import TextEncoder
 from steiner.protocol.escape import escape
+from steiner.protocol.render import encode_paths
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,6 +38,9 @@ class Message(NamedTuple):
 
     role: Role
     content: str
+    reasoning: ReasoningPath | None = None
+    """Of an assistant's turn that carries its reasoning with control tokens: written in place of `content`,
+    as the model wrote it. See `steiner.protocol.history`."""
 
 
 def ensure_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -84,15 +88,27 @@ def encode_prompts(
     shapes = [tuple(message.role for message in messages) for messages in conversations]
     for shape in dict.fromkeys(shapes):
         skeletons[shape] = _skeleton(tokenizer, shape, add_generation_prompt)
-    contents = iter(
-        TextEncoder(tokenizer).encode([escape(m.content) for messages in conversations for m in messages])
-    )
+    contents = iter(_encode_contents(tokenizer, [m for messages in conversations for m in messages]))
     prompts = []
     for shape in shapes:
         turn = [next(contents) for _ in shape]
         parts = (turn[part] if isinstance(part, int) else part for part in skeletons[shape])
         prompts.append([number for part in parts for number in part])
     return prompts
+
+
+def _encode_contents(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[list[int]]:
+    """Return the ids of each message's content; of one with reasoning, the completion without its end."""
+    texts = ["" if m.reasoning is not None else escape(m.content) for m in messages]
+    rows = TextEncoder(tokenizer).encode(texts)
+    reasoned = [(row, m) for row, m in enumerate(messages) if m.reasoning is not None]
+    if wrong := [m.role for _, m in reasoned if m.role != "assistant"]:
+        raise InputError(f"only an assistant's message can carry reasoning, not one of role '{wrong[0]}'")
+    paths = [m.reasoning for _, m in reasoned if m.reasoning is not None]
+    for (row, _), encoded in zip(reasoned, encode_paths(tokenizer, paths) if paths else [], strict=True):
+        # The template ends the turn in its own way; of what the model wrote, only the end token differs.
+        rows[row] = list(encoded.ids[:-1])
+    return rows
 
 
 def _skeleton(
