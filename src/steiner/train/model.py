@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from steiner.core import InputError
 from steiner.protocol import CONTROL_TOKENS, ControlIds, add_control_tokens, ensure_chat_template
+from steiner.train.checks import check_loadable, check_tokenizer, own_tokenizer
+from steiner.train.lora import adapt, adapter_base, load_adapter
 from steiner.train.settings import Architecture, ModelSettings, Precision
+from steiner.train.tokens import fit_tables, fresh_ids, table_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ROW_MULTIPLE = 64
-"""A vocabulary that must grow grows to a multiple of this, which matrix units like."""
+"""The vocabulary of a new model is a multiple of this, which matrix units like."""
 
 
 def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
@@ -38,25 +41,75 @@ def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
-    """Return the model in float32 or its own precision, every control token with an embedding row.
+def load_model(
+    settings: ModelSettings, tokenizer: PreTrainedTokenizerBase, seed: int, precision: Precision = "auto"
+) -> Any:
+    """Return the model to train, every token of the tokenizer with a row, adapters on it if it has any.
+
+    transformers loads a checkpoint in the precision that it was saved in. Training one in bf16 throughout
+    loses every update below 1/256 of a weight, so that weights are kept in fp32 unless the settings say
+    otherwise; the matrices are multiplied in bf16 all the same (autocast).
+
+    Args:
+        settings: which model, and how its weights are kept.
+        tokenizer: from `load_tokenizer`.
+        seed: of a new model's weights, of random rows, and of adapters.
+        precision: that the stage computes in.
+
+    Returns:
+        A `PreTrainedModel`, or a `PeftModel` around one.
 
     Raises:
-        InputError: if it cannot be loaded.
+        InputError: if it cannot be loaded, is quantised, or does not belong to the tokenizer.
     """
     if settings.architecture is not None:
         return new_model(settings.architecture, tokenizer, seed)
+    assert settings.path is not None
+    dtype = _weights(settings, precision)
+    base = adapter_base(Path(settings.path))
+    if base is None:
+        model, rows = _load_base(settings, settings.path, tokenizer, dtype, seed)
+        if settings.lora is None:
+            return model
+        return adapt(model, settings.lora, rows, settings.path, seed)
+    model, _ = _load_base(settings, base, tokenizer, dtype, seed)
+    return load_adapter(model, Path(settings.path), settings.lora)
+
+
+def _load_base(
+    settings: ModelSettings, place: str, tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype, seed: int
+) -> tuple[PreTrainedModel, list[int]]:
+    """Return an ordinary model with its rows in place, and the ids whose rows LoRA trains."""
     from transformers import AutoModelForCausalLM
 
-    assert settings.path is not None
+    check_loadable(place, settings.trust_remote_code)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            settings.path, trust_remote_code=settings.trust_remote_code, use_safetensors=True
+            place, trust_remote_code=settings.trust_remote_code, use_safetensors=True, dtype=dtype
         )
     except (OSError, ValueError) as error:
-        raise InputError(f"The model {settings.path} cannot be loaded: {_first_line(error)}") from error
-    fit_embeddings(model, tokenizer, fresh=_untrained_rows(settings, tokenizer))
-    return model
+        raise InputError(f"The model {place} cannot be loaded: {_first_line(error)}") from error
+    own = own_tokenizer(place, settings.trust_remote_code)
+    rows = table_rows(model)
+    check_tokenizer(tokenizer, own, rows, place)
+    fresh = fresh_ids(tokenizer, own, rows)
+    fit_tables(
+        model, tokenizer, fresh, init=settings.token_init, row_multiple=settings.row_multiple, seed=seed
+    )
+    control = tokenizer.convert_tokens_to_ids([str(token) for token in CONTROL_TOKENS])
+    return model, sorted({*control, *fresh})
+
+
+def _weights(settings: ModelSettings, precision: Precision) -> torch.dtype:
+    """Return the precision in which weights are kept."""
+    if settings.weights == "bf16" and precision == "fp32":
+        raise InputError(
+            'weights = "bf16" and precision = "fp32" contradict each other: what is stored in bf16 is '
+            'computed in bf16. Set weights = "fp32", or precision = "bf16".'
+        )
+    frozen = settings.lora is not None and settings.weights == "auto"
+    half = settings.weights == "bf16" or (frozen and use_bf16(precision))
+    return torch.bfloat16 if half else torch.float32
 
 
 def new_model(architecture: Architecture, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
@@ -82,26 +135,6 @@ def new_model(architecture: Architecture, tokenizer: PreTrainedTokenizerBase, se
         return Qwen2ForCausalLM(config)
 
 
-def fit_embeddings(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, fresh: tuple[int, ...]
-) -> None:
-    """Give every token of the tokenizer a row, and start the `fresh` rows at the mean of all trained rows.
-
-    A model with spare rows (Qwen2.5 has some) is not resized. Spare rows are near zero or random, and a token
-    that starts there is hard to emit; the mean is where one belongs that the model knows nothing about.
-    """
-    rows = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
-        model.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=ROW_MULTIPLE, mean_resizing=False)
-    if not fresh:
-        return
-    known = [row for row in range(min(rows, len(tokenizer))) if row not in set(fresh)]
-    with torch.no_grad():
-        for module in {model.get_input_embeddings(), model.get_output_embeddings()}:
-            if module is not None:
-                module.weight[list(fresh)] = module.weight[known].mean(dim=0)
-
-
 def use_bf16(precision: Precision) -> bool:
     """Tell whether a stage computes in bfloat16."""
     if precision != "auto":
@@ -109,18 +142,6 @@ def use_bf16(precision: Precision) -> bool:
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
     return True
-
-
-def _untrained_rows(settings: ModelSettings, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Return the control ids, or none if the model's own tokenizer has them: then they are trained."""
-    from transformers import AutoTokenizer
-
-    ids = tuple(tokenizer.convert_tokens_to_ids(list(CONTROL_TOKENS)))
-    try:
-        own = AutoTokenizer.from_pretrained(settings.path, trust_remote_code=settings.trust_remote_code)
-    except (OSError, ValueError):
-        return ids
-    return () if set(CONTROL_TOKENS) <= own.get_vocab().keys() else ids
 
 
 def model_digest(path: str) -> str:
@@ -134,8 +155,10 @@ def model_digest(path: str) -> str:
     folder = Path(path)
     if not folder.is_dir():
         return path
-    files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("config.json"))
-    return digest([[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files])
+    files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*config.json"))
+    base = adapter_base(folder)
+    own = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    return digest(own if base is None else [own, model_digest(base)])
 
 
 def _first_line(error: Exception) -> str:

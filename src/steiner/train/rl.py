@@ -17,6 +17,7 @@ from steiner.protocol import ControlIds, Message, encode_prompt
 from steiner.store import RunDir
 from steiner.store.stage import stage_digest
 from steiner.train.locate_steps import NodeIndex, StepReader
+from steiner.train.lora import copy_rows_to_reference, rows_in_place
 from steiner.train.model import load_model, load_tokenizer
 from steiner.train.optimiser import make_optimiser
 from steiner.train.rollout import IsRight, RlProblem, Rollout, RolloutWriter, group_advantages
@@ -76,7 +77,10 @@ class _Collector:
         """Write one completion per prompt; a prompt is the number of a problem."""
         self._indices = [int(prompt) for prompt in prompts]
         model = trainer.accelerator.unwrap_model(trainer.model)
-        self._rollouts = self._writer.write(model, self._tokenizer, self._indices, trainer.state.global_step)
+        with rows_in_place(model):
+            self._rollouts = self._writer.write(
+                model, self._tokenizer, self._indices, trainer.state.global_step
+            )
         self.tokens += sum(len(r.completion.completion_ids) for r in self._rollouts)
         return {
             "prompt_ids": [list(r.completion.prompt_ids) for r in self._rollouts],
@@ -163,7 +167,7 @@ def _fit(
     reader: StepReader | None,
     progress: Progress | None,
 ) -> TrainingRecord:
-    model = load_model(settings.model, tokenizer, settings.seed)
+    model = load_model(settings.model, tokenizer, settings.seed, settings.optimiser.precision)
     writer = RolloutWriter(settings, problems, is_right, reader)
     collector = _Collector(settings, writer, tokenizer)
     watch = Watch("rl", progress)
@@ -196,6 +200,7 @@ def _fit(
         callbacks=[watch],
         optimizers=(make_optimiser(model, settings.optimiser), None),
     )
+    copy_rows_to_reference(trainer.model)
     return run_trainer(folder, trainer, watch, tokenizer, tokens=lambda: collector.tokens)
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from steiner.core import Settings
-from steiner.train.rewards import RewardWeights
+from steiner.train.rewards import DagReward, OutcomeReward, RewardSettings
 
 Precision = Literal["auto", "bf16", "fp32"]
 """`auto` is bf16 where the hardware has it: on this class of model it is faster on CPUs too."""
@@ -16,8 +16,8 @@ TokenInit = Literal["words", "mean", "random"]
 """`words`: the mean of the rows of words that describe the token. `mean`: that of all trained rows.
 `random`: drawn from a normal distribution with the mean and deviation of the trained rows."""
 Weights = Literal["auto", "fp32", "bf16"]
-"""`fp32` with computation in bf16 is mixed precision. `bf16` halves weights, gradients and optimiser and loses
-updates smaller than 1/256 of a weight. `auto` is fp32, and bf16 for a model that LoRA freezes."""
+"""`fp32` with computation in bf16 is mixed precision. `bf16` halves weights, gradients and optimiser and
+loses updates smaller than 1/256 of a weight. `auto` is fp32, and bf16 for a model that LoRA freezes."""
 
 
 class Architecture(Settings):
@@ -46,9 +46,9 @@ class LoraSettings(Settings):
     """What the adapters add is multiplied by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    """Names of modules to adapt, for example `["q_proj", "v_proj"]`; by default all matrices of the layers."""
+    """Names of modules to adapt, such as `["q_proj", "v_proj"]`; by default all matrices of the layers."""
     train_rows: bool = True
-    """Train the rows of the control tokens in the token tables too, which is all of them that is trained."""
+    """Train the control tokens' rows of the token tables too; all other rows stay as they are."""
     merge: bool = True
     """Save one ordinary model. False saves the adapter alone, which needs its base model to load."""
 
@@ -157,7 +157,7 @@ class SftSettings(StageSettings):
 
 
 class RlSettings(StageSettings):
-    """GRPO with an advantage per token: outcome of the whole completion plus reward of each step."""
+    """GRPO with an advantage per token, from rewards of the whole completion and of each step."""
 
     run: str
     """Run directory whose problems and step graphs are trained on."""
@@ -179,14 +179,31 @@ class RlSettings(StageSettings):
     epsilon: float = Field(default=0.2, gt=0)
     """Clipping range of the importance ratio."""
     loss: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
-    outcome_weight: float = Field(default=1.0, ge=0)
-    step_weight: float = Field(default=0.5, ge=0)
-    rewards: RewardWeights = RewardWeights()
+    rewards: tuple[RewardSettings, ...] = (OutcomeReward(), DagReward(weight=0.5))
+    """What is rewarded, each by name and with its weight; docs/training.md has the formulas."""
+    aggregation: Literal["normalise_then_sum", "sum_then_normalise"] = "normalise_then_sum"
+    """`normalise_then_sum`: a weight says how much a reward counts whatever its scale.
+    `sum_then_normalise`: the weighted rewards are added in their own units first."""
+    divide_by_std: bool = True
+    """Divide by the standard deviation of the group. Without it (Dr. GRPO) groups that are nearly always
+    right or wrong count no more than others."""
+    mask_flat: bool = True
+    """Keep groups whose completions all earned the same out of the loss: they say nothing."""
+    mask_truncated: bool = True
+    """Keep groups whose completions were all cut off by a token limit out of the loss."""
+
+    @property
+    def step_rewards(self) -> bool:
+        """Whether any reward says something about steps."""
+        return any(reward.weight > 0 and reward.name != "outcome" for reward in self.rewards)
 
     @model_validator(mode="after")
     def _check(self) -> RlSettings:
         if self.min_steps > self.max_steps:
             raise ValueError(f"min_steps {self.min_steps} is more than max_steps {self.max_steps}")
-        if not self.outcome_weight and not self.step_weight:
-            raise ValueError("outcome_weight and step_weight are both 0: there is nothing to learn")
+        names = [reward.name for reward in self.rewards]
+        if len(set(names)) < len(names):
+            raise ValueError("'rewards' names a reward twice; give it one weight")
+        if not any(reward.weight for reward in self.rewards):
+            raise ValueError("no reward has a weight above 0: there is nothing to learn")
         return self

@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from steiner.core import InputError, NoProgress, Progress, Record, digest
 from steiner.store import RunDir, Stage, atomic_write, disk_errors
+from steiner.train.lora import save_trained
 from steiner.train.model import model_digest, use_bf16
 from steiner.train.settings import OptimiserSettings, StageSettings
 
@@ -120,7 +121,7 @@ class StageFolder:
         shutil.rmtree(temporary, ignore_errors=True)
         with disk_errors("The model", self.model_path):
             model = trainer.accelerator.unwrap_model(trainer.model)
-            model.save_pretrained(temporary)
+            save_trained(model, temporary, self.settings.model.lora)
             tokenizer.save_pretrained(temporary)
             shutil.rmtree(self.model_path, ignore_errors=True)
             temporary.replace(self.model_path)

@@ -90,7 +90,7 @@ def _fit(  # type: ignore[no-untyped-def]
     context: int,
     progress: Progress | None,
 ) -> TrainingRecord:
-    model = load_model(settings.model, tokenizer, settings.seed)
+    model = load_model(settings.model, tokenizer, settings.seed, settings.optimiser.precision)
     check_context(examples, context, getattr(model.config, "max_position_embeddings", None))
     optimiser = settings.optimiser
     steps = math.ceil(len(examples) / (optimiser.batch_size * optimiser.gradient_accumulation))
