@@ -1,8 +1,7 @@
-"""Which optimiser a supervised stage uses: AdamW as transformers makes it, or Muon for the matrices."""
+"""Which optimiser a stage uses: AdamW as transformers makes it, or Muon for the matrices."""
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,28 +16,37 @@ class MuonWithAdamW(torch.optim.Optimizer):  # type: ignore[misc]  # torch is ch
 
     Muon orthogonalises the momentum of a matrix (Keller Jordan, https://kellerjordan.github.io/posts/muon/),
     so it fits hidden layers only. Both are torch's own; this class gives a trainer one object to step,
-    schedule and save. Weight decay applies to the matrices only.
+    schedule, shard and save, with groups and states as any optimiser has them. Weight decay applies to the
+    matrices only.
     """
 
     def __init__(self, model: Module, settings: OptimiserSettings) -> None:
         """Divide the parameters of `model` that are trained."""
         matrices, others = split_parameters(model)
-        parts = [
-            torch.optim.Muon(
-                matrices, lr=settings.matrix_learning_rate, weight_decay=settings.weight_decay, momentum=0.95
-            ),
-            torch.optim.AdamW(
-                others, lr=settings.learning_rate, betas=(0.9, settings.beta2), weight_decay=0.0
-            ),
-        ]
-        super().__init__([*matrices, *others], {})
-        self._parts = parts
-        self._join()
+        self._parts: list[torch.optim.Optimizer] = []
+        if matrices:
+            self._parts.append(
+                torch.optim.Muon(
+                    matrices,
+                    lr=settings.matrix_learning_rate,
+                    weight_decay=settings.weight_decay,
+                    momentum=0.95,
+                )
+            )
+        if others:
+            self._parts.append(
+                torch.optim.AdamW(
+                    others, lr=settings.learning_rate, betas=(0.9, settings.beta2), weight_decay=0.0
+                )
+            )
+        super().__init__([group for part in self._parts for group in part.param_groups], {})
+        self._share()
 
-    def _join(self) -> None:
-        """Show the groups and states of both as this one's: a schedule changes the groups in place."""
-        self.param_groups = [group for part in self._parts for group in part.param_groups]
-        self.state = ChainMap(*(part.state for part in self._parts))
+    def _share(self) -> None:
+        """Let both work on this object's groups and states, which a trainer schedules, shards and saves."""
+        for part, group in zip(self._parts, self.param_groups, strict=True):
+            part.param_groups = [group]
+            part.state = self.state
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Update all parameters once."""
@@ -47,15 +55,10 @@ class MuonWithAdamW(torch.optim.Optimizer):  # type: ignore[misc]  # torch is ch
             part.step()
         return loss
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the states of both, Muon's first."""
-        return {"parts": [part.state_dict() for part in self._parts]}
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what `state_dict` gave."""
-        for part, state in zip(self._parts, state_dict["parts"], strict=True):
-            part.load_state_dict(state)
-        self._join()
+        super().load_state_dict(state_dict)
+        self._share()
 
 
 def split_parameters(model: Module) -> tuple[list[Parameter], list[Parameter]]:

@@ -105,6 +105,9 @@ class OptimiserSettings(Settings):
     max_grad_norm: float = Field(default=1.0, gt=0)
     precision: Precision = "auto"
     gradient_checkpointing: bool = False
+    deterministic: bool = False
+    """Allow only operations that give the same bits again, which GPUs have slower ones for. On a CPU with the
+    same number of threads it changes nothing."""
     save_every: int = Field(default=200, ge=1)
     """Steps between checkpoints; a killed stage goes on from the last whole one."""
 

@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from steiner.core import InputError, NoProgress, Progress, Record, digest
 from steiner.store import RunDir, Stage, atomic_write, disk_errors
+from steiner.train import processes
 from steiner.train.lora import save_trained
 from steiner.train.model import model_digest, use_bf16
 from steiner.train.settings import OptimiserSettings, StageSettings
@@ -69,17 +70,25 @@ class StageFolder:
         self.path = Path(settings.output)
         self.settings = settings
         self.inputs = inputs
-        self._run = RunDir(self.path)
+        self._run: RunDir | None = None
+        self._stage: Stage | None = None
+        self.is_complete = processes.decide(lambda: self._open(force))
+        """Whether the model is finished."""
+
+    def _open(self, force: bool) -> bool:
+        """Take the folder and tell whether the model in it is finished; for the process that writes."""
+        run = self._run = RunDir(self.path)
         try:
-            known = self._run.journal.stage(name)
-            self._stage = Stage(self._run, name, settings, inputs, force=force)
-            begun = self._run.journal.stage(name)
+            known = run.journal.stage(self.name)
+            self._stage = Stage(run, self.name, self.settings, self.inputs, force=force)
+            begun = run.journal.stage(self.name)
             assert begun is not None  # the line above sees to it
             if known is not None and (known.settings, known.inputs) != (begun.settings, begun.inputs):
                 self._discard()
         except BaseException:
-            self._run.close()
+            run.close()
             raise
+        return self._stage.is_complete and self.model_path.is_dir()
 
     @property
     def digest(self) -> str:
@@ -91,21 +100,19 @@ class StageFolder:
         """Where the finished model goes."""
         return self.path / "model"
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether the model is finished."""
-        return self._stage.is_complete and self.model_path.is_dir()
-
     def record(self) -> TrainingRecord:
         """Return the record of the finished training."""
         return TrainingRecord.model_validate_json((self.path / "training.json").read_bytes())
 
     def last_checkpoint(self) -> str | None:
-        """Return the newest whole checkpoint of this training.
+        """Return the newest whole checkpoint of this training; every process has to call it.
 
         What a killed process left half written is removed, and so is what belongs to another training: a kill
         while `--force` discards one must not let the next one go on from it.
         """
+        return processes.decide(self._last_checkpoint)
+
+    def _last_checkpoint(self) -> str | None:
         whole = []
         for folder in self.path.glob("checkpoint-*"):
             if is_whole(folder, self.digest):
@@ -116,12 +123,27 @@ class StageFolder:
         return None if newest is None else str(newest)
 
     def finish(self, trainer: Trainer, tokenizer: PreTrainedTokenizerBase, record: TrainingRecord) -> None:
-        """Save the model so that plain transformers loads it, then drop the checkpoints."""
+        """Save the model so that plain transformers loads it, then drop the checkpoints.
+
+        Every process has to call it: where weights lie in shares, all hand in theirs.
+        """
+        state = processes.whole_state(trainer)
+        processes.decide(lambda: self._finish(trainer, tokenizer, record, state))
+        self.is_complete = True
+
+    def _finish(
+        self,
+        trainer: Trainer,
+        tokenizer: PreTrainedTokenizerBase,
+        record: TrainingRecord,
+        state: dict[str, torch.Tensor] | None,
+    ) -> None:
+        assert self._stage is not None  # the process that writes has opened it
         temporary = self.path / ".model.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         with disk_errors("The model", self.model_path):
             model = trainer.accelerator.unwrap_model(trainer.model)
-            save_trained(model, temporary, self.settings.model.lora)
+            save_trained(model, temporary, self.settings.model.lora, state)
             tokenizer.save_pretrained(temporary)
             shutil.rmtree(self.model_path, ignore_errors=True)
             temporary.replace(self.model_path)
@@ -139,7 +161,8 @@ class StageFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._run.close()
+        if self._run is not None:
+            self._run.close()
 
 
 def is_whole(checkpoint: Path, training: str) -> bool:
@@ -159,7 +182,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
         self.training = ""
         """Digest of the training, which marks its whole checkpoints."""
         self._title = title
-        self._progress = progress or NoProgress()
+        self._progress = progress if progress is not None and processes.is_main() else NoProgress()
         self._note = ""
 
     def on_train_begin(
@@ -173,7 +196,12 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Show progress."""
+        """Show progress. What was logged since the last point is logged before a checkpoint is written.
+
+        So a resumed run, which knows only what had been logged, has the curve of an undisturbed one.
+        """
+        if control.should_save:
+            control.should_log = True
         self._progress.update(state.global_step, self._note)
 
     def on_log(
@@ -206,9 +234,10 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Mark the checkpoint as whole: it is called after everything has been written."""
+        """Mark the checkpoint as whole: it is called after this process has written its part."""
+        processes.meet()
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        if folder.is_dir():
+        if processes.is_main() and folder.is_dir():
             with atomic_write(folder / WHOLE) as file:
                 file.write(self.training.encode())
 
@@ -219,8 +248,18 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
         self._progress.finish(self._note)
 
 
-def trainer_arguments(settings: StageSettings, optimiser: OptimiserSettings, steps: int) -> dict[str, Any]:
-    """Return the arguments that all of TRL's trainers share."""
+def trainer_arguments(
+    settings: StageSettings, optimiser: OptimiserSettings, steps: int, *, whole_steps: int = 1
+) -> dict[str, Any]:
+    """Return the arguments that all of TRL's trainers share.
+
+    Args:
+        settings: of the stage.
+        optimiser: of the stage.
+        steps: updates in all.
+        whole_steps: checkpoints are written after a multiple of so many updates: those in between would need
+            more than the weights to go on from.
+    """
     return {
         "output_dir": settings.output,
         "max_steps": steps,
@@ -236,7 +275,7 @@ def trainer_arguments(settings: StageSettings, optimiser: OptimiserSettings, ste
         "use_cpu": not torch.cuda.is_available(),
         "activation_checkpointing": optimiser.gradient_checkpointing,
         "save_strategy": "steps",
-        "save_steps": optimiser.save_every,
+        "save_steps": -(-optimiser.save_every // whole_steps) * whole_steps,
         "save_total_limit": 2,
         "logging_steps": max(1, steps // 100),
         "logging_nan_inf_filter": False,
@@ -244,6 +283,8 @@ def trainer_arguments(settings: StageSettings, optimiser: OptimiserSettings, ste
         "disable_tqdm": True,
         "seed": settings.seed,
         "data_seed": settings.seed,
+        "full_determinism": optimiser.deterministic,
+        "accelerator_config": processes.accelerator_config(),
     }
 
 
@@ -274,7 +315,7 @@ def run_trainer(
         stage=folder.name,
         settings=folder.settings.model_dump(mode="json"),
         inputs=folder.inputs,
-        parameters=sum(p.numel() for p in trainer.model.parameters()),
+        parameters=processes.parameters(trainer.model),
         tokens=tokens(),
         steps=trainer.state.global_step,
         seconds=time.monotonic() - wall,
@@ -286,8 +327,11 @@ def run_trainer(
 
 
 def stage_inputs(settings: StageSettings, **more: str) -> dict[str, str]:
-    """Return the digests of what a stage starts from."""
+    """Return the digests of what a stage starts from, and on how many processes if on several."""
     inputs = dict(more)
+    if processes.world_size() > 1:
+        # Each has random numbers and a share of the checkpoint of its own.
+        inputs["processes"] = f"{processes.world_size()}{' in shares' * processes.uses_fsdp()}"
     if settings.model.path is not None:
         inputs["model"] = model_digest(settings.model.path)
     return inputs
