@@ -31,7 +31,10 @@ CHANGE_Z = 6.0
 """For a single figure."""
 COLLAPSED, ENOUGH_STEPS = 0.5, 2.0
 """Steps fall to this share of what they were; below `ENOUGH_STEPS` there was nothing to lose."""
-LIMIT_RISE, LIMIT_LEVEL, LIMIT_MOST = 0.25, 0.6, 0.95
+LIMIT_RISE, LIMIT_LEVEL = 0.25, 0.6
+"""The share at the limit rises by so much to at least this."""
+LIMIT_LAST_RISE, LIMIT_ALL = 0.1, 0.95
+"""Or by less, to nearly all. A run that has so many from the start has a small limit, not a fault."""
 REPEAT_RISE, REPEAT_MOST = 0.15, 0.5
 LANGUAGE_CHANGE = 0.1
 NO_SIGNAL_MOST = 0.9
@@ -142,18 +145,28 @@ def _thinking_collapses(series: Sequence[Values]) -> tuple[int, str] | None:
 
 
 def _limit_reached(series: Sequence[Values]) -> tuple[int, str] | None:
-    (values,) = series
-    return _rise_or_level(values, LIMIT_RISE, LIMIT_LEVEL, LIMIT_MOST, "completions at their step limit")
+    compared = changes(series[0])
+    return _first(
+        [
+            (c.z >= CHANGE_Z)
+            & (
+                (c.rise >= LIMIT_RISE) & (c.now >= LIMIT_LEVEL)
+                | (c.rise >= LIMIT_LAST_RISE) & (c.now >= LIMIT_ALL)
+            )
+            for c in compared
+        ],
+        lambda ref, i: f"completions at their step limit: {_moved(compared[ref], i, '.1%')}",
+    )
 
 
 def _steps_repeat(series: Sequence[Values]) -> tuple[int, str] | None:
     (values,) = series
-    return _rise_or_level(values, REPEAT_RISE, 0.0, REPEAT_MOST, "steps that repeat an earlier one")
+    return _rise_or_level(values, REPEAT_RISE, REPEAT_MOST, "steps that repeat an earlier one")
 
 
 def _idle_backtracks(series: Sequence[Values]) -> tuple[int, str] | None:
     (values,) = series
-    return _rise_or_level(values, REPEAT_RISE, 0.0, REPEAT_MOST, "backtracks to what was written before")
+    return _rise_or_level(values, REPEAT_RISE, REPEAT_MOST, "backtracks to what was written before")
 
 
 def _language_drifts(series: Sequence[Values]) -> tuple[int, str] | None:
@@ -209,14 +222,12 @@ def _loss_rises(series: Sequence[Values]) -> tuple[int, str] | None:
     )
 
 
-def _rise_or_level(
-    values: Values, rise: float, least: float, most: float, what: str
-) -> tuple[int, str] | None:
-    """Fire on a rise by `rise` to at least `least`, or on a window at or above `most`."""
+def _rise_or_level(values: Values, rise: float, most: float, what: str) -> tuple[int, str] | None:
+    """Fire on a rise by `rise`, or on a window at or above `most`."""
     compared = changes(values)
     hits = [
         _first(
-            [(c.z >= CHANGE_Z) & (c.rise >= rise) & (c.now >= least) for c in compared],
+            [(c.z >= CHANGE_Z) & (c.rise >= rise) for c in compared],
             lambda ref, i: f"{what}: {_moved(compared[ref], i, '.1%')}",
         ),
         _level(values, most, what),

@@ -49,8 +49,9 @@ class Monitor(TrainerCallback):  # type: ignore[misc]  # transformers has no typ
         if model is not None and not gradient_is_finite(model):
             raise InputError(
                 f"{self._stage}: the loss is nan at step {state.global_step + 1}, or its gradient is. The "
-                f"model was not updated; the last checkpoint in {args.output_dir} is kept. Lower the learning rate or "
-                'use precision = "fp32"; if it fails at the same step again, look at the data there.'
+                f"model was not updated, and the last checkpoint in {args.output_dir} is kept. Lower the "
+                'learning rate or use precision = "fp32"; if it fails at the same step again, look at the '
+                "data there."
             )
 
     def on_log(

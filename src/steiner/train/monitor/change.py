@@ -26,7 +26,10 @@ class Change(NamedTuple):
     now: Values
     """Mean of the last window."""
     z: Values
-    """(now − before) / its standard error, after Welch; 0 where nothing differs at all."""
+    """(now − before) / (2 · the larger variance of the two / WINDOW)^½; 0 where nothing differs at all.
+
+    The larger one for both, because ten values of a rare event are often all 0 and then have no variance.
+    """
 
     @property
     def rise(self) -> Values:
@@ -67,7 +70,7 @@ def changes(values: Sequence[float] | Values) -> tuple[Change, Change]:
 
 def _change(before: Moments, now: Moments) -> Change:
     rise = now.mean - before.mean
-    error = np.sqrt((before.variance + now.variance) / WINDOW)
+    error = np.sqrt(2.0 * np.maximum(before.variance, now.variance) / WINDOW)
     # Rounding leaves differences of 1e-17 between equal windows without any variance.
     real = np.abs(rise) > 1e-12 * (1.0 + np.abs(before.mean))
     with np.errstate(divide="ignore", invalid="ignore"):
