@@ -20,6 +20,7 @@ from steiner.train.locate_steps import NodeIndex, StepReader
 from steiner.train.lora import copy_rows_to_reference, rows_in_place
 from steiner.train.model import load_model, load_tokenizer
 from steiner.train.optimiser import make_optimiser
+from steiner.train.processes import total, whole_model
 from steiner.train.rollout import IsRight, RlProblem, Rollout, RolloutWriter, group_advantages
 from steiner.train.settings import RlSettings
 from steiner.train.stage import (
@@ -76,8 +77,7 @@ class _Collector:
     def rollout(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
         """Write one completion per prompt; a prompt is the number of a problem."""
         self._indices = [int(prompt) for prompt in prompts]
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        with rows_in_place(model):
+        with whole_model(trainer) as model, rows_in_place(model):
             self._rollouts = self._writer.write(
                 model, self._tokenizer, self._indices, trainer.state.global_step
             )
@@ -172,7 +172,10 @@ def _fit(
     collector = _Collector(settings, writer, tokenizer)
     watch = Watch("rl", progress)
     batch = settings.prompts * settings.group
-    arguments = trainer_arguments(settings, settings.optimiser, settings.steps)
+    # Completions are not in a checkpoint, so one is written only where all updates on a batch are done.
+    arguments = trainer_arguments(
+        settings, settings.optimiser, settings.steps, whole_steps=settings.iterations
+    )
     accumulation = max(1, batch // settings.optimiser.batch_size)
     if accumulation * settings.optimiser.batch_size != batch:
         raise InputError(
@@ -201,7 +204,7 @@ def _fit(
         optimizers=(make_optimiser(model, settings.optimiser), None),
     )
     copy_rows_to_reference(trainer.model)
-    return run_trainer(folder, trainer, watch, tokenizer, tokens=lambda: collector.tokens)
+    return run_trainer(folder, trainer, watch, tokenizer, tokens=lambda: total(collector.tokens))
 
 
 def _problems(
