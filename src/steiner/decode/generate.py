@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 from steiner.core import InputError, NoProgress, Progress, StepBudget
 from steiner.decode.control import Mode, StepControl
 from steiner.decode.hf import StepControlLogitsProcessor
+from steiner.decode.watch import TokenStreamer, Watch
 from steiner.protocol import ControlIds, ControlToken, Parsed, check_vocabulary, parse_ids
 from steiner.protocol.grammar import closing_tokens, least_reasoning_tokens, state_after
 
@@ -27,7 +28,6 @@ DEFAULT_NEW_TOKENS = 8192
 
 GREEDY_BELOW = 1e-5
 """A lower temperature counts as 0: scores divided by it would overflow."""
-
 
 TINY = 20_000_000
 """Parameters below which decoding on a CPU is faster on one thread."""
@@ -66,6 +66,7 @@ class _Sampler:
     top_p: float
     seed: int | None
     batch_size: int
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
@@ -103,6 +104,7 @@ def generate(
     max_new_tokens: int | None = None,
     batch_size: int = 32,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> list[Completion]:
     """Let a model think within a budget and answer.
 
@@ -124,6 +126,7 @@ def generate(
             model and answer allow.
         batch_size: prompts at once. Prompts of similar length share a batch.
         progress: is told how many prompts are done.
+        watch: is told each token of the only prompt as it is written.
 
     Returns:
         One completion per prompt, in their order.
@@ -132,7 +135,7 @@ def generate(
         InputError: for a tokenizer without control tokens, a model with too few rows, limits that contradict
             each other, or a prompt that leaves no room.
     """
-    sampler = _Sampler(temperature, top_p, seed, batch_size)
+    sampler = _Sampler(temperature, top_p, seed, batch_size, watch)
     ids = _control_ids(model, tokenizer)
     rows = [budgets] * len(prompts) if isinstance(budgets, StepBudget) else list(budgets)
     if len(rows) != len(prompts):
@@ -329,6 +332,7 @@ def _write_batch(
             logits_processor=LogitsProcessorList([processor]),
             past_key_values=cache,
             return_dict_in_generate=True,
+            streamer=TokenStreamer(sampler.watch) if sampler.watch else None,
         )
         rows, cache = output.sequences, output.past_key_values
         left -= COMPACT_EVERY
