@@ -21,8 +21,11 @@ from transformers.utils import logging as transformers_logging
 from steiner.core import InputError, NoProgress, Progress, Record, digest
 from steiner.store import RunDir, Stage, atomic_write, disk_errors
 from steiner.train import processes
+from steiner.train.disk import checkpoint_errors
 from steiner.train.lora import save_trained
 from steiner.train.model import model_digest, use_bf16
+from steiner.train.monitor import Alarm
+from steiner.train.monitor.callback import Monitor
 from steiner.train.settings import OptimiserSettings, StageSettings
 
 if TYPE_CHECKING:
@@ -54,6 +57,8 @@ class TrainingRecord(Record):
     """Wall time of the last call that trained; a resumed stage counts from its checkpoint."""
     cpu_seconds: float
     curve: tuple[CurvePoint, ...] = Field(default=())
+    alarms: tuple[Alarm, ...] = Field(default=())
+    """What the monitor found, in the order in which it became evident."""
 
 
 class StageFolder:
@@ -309,7 +314,9 @@ def run_trainer(
     set_seed(folder.settings.seed)
     watch.training = folder.digest
     wall, cpu = time.monotonic(), time.process_time()
-    with disk_errors("The checkpoint in", folder.path):
+    monitor = Monitor(folder.name)
+    trainer.add_callback(monitor)
+    with checkpoint_errors(folder.path):
         trainer.train(resume_from_checkpoint=folder.last_checkpoint())
     record = TrainingRecord(
         stage=folder.name,
@@ -321,6 +328,7 @@ def run_trainer(
         seconds=time.monotonic() - wall,
         cpu_seconds=time.process_time() - cpu,
         curve=tuple(watch.curve),
+        alarms=monitor.alarms,
     )
     folder.finish(trainer, tokenizer, record)
     return record
