@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from transformers import DynamicCache, GenerationConfig, LogitsProcessorList
-from transformers.utils import logging as transformers_logging
+from transformers import GenerationConfig, LogitsProcessorList
 
 from steiner.core import InputError, NoProgress, Progress, StepBudget
+from steiner.decode.around import fitting_threads, quiet, seeded, shared_prefill
 from steiner.decode.control import Mode, StepControl
+from steiner.decode.draw import SeededDraw
 from steiner.decode.hf import StepControlLogitsProcessor
 from steiner.decode.watch import TokenStreamer, Watch
 from steiner.protocol import ControlIds, ControlToken, Parsed, check_vocabulary, parse_ids
@@ -28,9 +27,6 @@ DEFAULT_NEW_TOKENS = 8192
 
 GREEDY_BELOW = 1e-5
 """A lower temperature counts as 0: scores divided by it would overflow."""
-
-TINY = 20_000_000
-"""Parameters below which decoding on a CPU is faster on one thread."""
 
 COMPACT_EVERY = 64
 """Tokens between two looks for rows that have ended."""
@@ -56,6 +52,8 @@ class _Request:
     """With `max_reasoning_tokens` set."""
     new_tokens: int
     """Most tokens to write, the end of text included."""
+    seed: int | None = None
+    """Of this row alone; all rows of a batch have one, or none has."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +72,14 @@ class _Sampler:
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p is {self.top_p}; it must be more than 0 and at most 1")
 
-    def config(self, ids: ControlIds, new_tokens: int) -> GenerationConfig:
+    @property
+    def draws(self) -> bool:
+        """Whether tokens are drawn at all."""
+        return self.temperature >= GREEDY_BELOW
+
+    def config(self, ids: ControlIds, new_tokens: int, row_seeds: bool) -> GenerationConfig:
         """Return the generation config. Defaults that a model folder may set otherwise are set here."""
-        draws = self.temperature >= GREEDY_BELOW
+        draws = self.draws and not row_seeds
         sampling = {"temperature": self.temperature, "top_p": self.top_p, "top_k": 0} if draws else {}
         return GenerationConfig(
             do_sample=draws,
@@ -100,6 +103,8 @@ def generate(
     temperature: float = 0.0,
     top_p: float = 1.0,
     seed: int | None = None,
+    seeds: Sequence[int] | None = None,
+    prefixes: Sequence[Sequence[int]] | None = None,
     max_answer_tokens: int = 64,
     max_new_tokens: int | None = None,
     batch_size: int = 32,
@@ -121,6 +126,8 @@ def generate(
         temperature: 0 takes the most likely token.
         top_p: smallest probability mass to draw from.
         seed: makes the same call (batch size included) draw the same; leaves the global generators alone.
+        seeds: instead, one per prompt: what is drawn then depends on no other prompt.
+        prefixes: for each prompt the beginning of a completion, to go on from; it counts as written.
         max_answer_tokens: longest answer, the end of text not counted.
         max_new_tokens: most tokens of a completion, answer and end of text included. By default what budget,
             model and answer allow.
@@ -148,7 +155,12 @@ def generate(
         _request(control, tuple(prompt), budget, context, max_new_tokens)
         for prompt, budget in zip(prompts, rows, strict=True)
     ]
-    written = _write(model, control, requests, sampler, progress or NoProgress())
+    if seeds is not None:
+        requests = [replace(r, seed=number) for r, number in zip(requests, seeds, strict=True)]
+    if prefixes is not None:
+        requests = [_go_on(r, tuple(prefix)) for r, prefix in zip(requests, prefixes, strict=True)]
+    new = _write(model, control, requests, sampler, progress or NoProgress())
+    written = [r.prefix + w for r, w in zip(requests, new, strict=True)]
     if mode is not Mode.STRICT:
         written = [_cut(ids, w, r.budget, max_answer_tokens) for w, r in zip(written, requests, strict=True)]
     completions = [
@@ -264,6 +276,11 @@ def _request(
     return _Request(prompt, (), limited, reasoning + answer)
 
 
+def _go_on(request: _Request, prefix: tuple[int, ...]) -> _Request:
+    """Let a request begin after a part of its completion."""
+    return replace(request, prefix=prefix, new_tokens=max(1, request.new_tokens - len(prefix)))
+
+
 def _cut(
     ids: ControlIds, written: tuple[int, ...], budget: StepBudget, max_answer_tokens: int
 ) -> tuple[int, ...]:
@@ -288,7 +305,7 @@ def _write(
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), _quiet(), _seeded(model, sampler.seed), _fitting_threads(model):
+        with torch.inference_mode(), quiet(), seeded(model, sampler.seed), fitting_threads(model):
             for begin in range(0, len(order), sampler.batch_size):
                 batch = order[begin : begin + sampler.batch_size]
                 rows = _write_batch(model, control, [requests[i] for i in batch], sampler)
@@ -316,7 +333,6 @@ def _write_batch(
     written: list[tuple[int, ...]] = [()] * len(requests)
     alive = list(range(len(requests)))
     left = max(request.new_tokens for request in requests)
-    cache: DynamicCache | None = None
     processor = StepControlLogitsProcessor(
         control,
         [request.budget for request in requests],
@@ -324,12 +340,18 @@ def _write_batch(
         in_place=True,
         rows_stay=True,
     )
+    processors: list[StepControlLogitsProcessor | SeededDraw] = [processor]
+    seeds = [request.seed for request in requests if request.seed is not None]
+    if seeds and sampler.draws:
+        starts = [width - len(request.prefix) for request in requests]
+        processors.append(SeededDraw(seeds, starts, sampler.temperature, sampler.top_p))
+    cache = shared_prefill(model, texts, rows, mask)
     while alive and left > 0:
         output = model.generate(
             input_ids=rows,
             attention_mask=mask,
-            generation_config=sampler.config(ids, min(left, COMPACT_EVERY)),
-            logits_processor=LogitsProcessorList([processor]),
+            generation_config=sampler.config(ids, min(left, COMPACT_EVERY), bool(seeds)),
+            logits_processor=LogitsProcessorList(processors),
             past_key_values=cache,
             return_dict_in_generate=True,
             streamer=TokenStreamer(sampler.watch) if sampler.watch else None,
@@ -346,7 +368,8 @@ def _write_batch(
         alive = [alive[place] for place in keep.tolist()]
         if alive:
             rows = rows[keep]
-            processor.select(keep.tolist())
+            for one in processors:
+                one.select(keep.tolist())
             mask = torch.nn.functional.pad(mask[keep], (0, rows.shape[1] - mask.shape[1]), value=1)
             if len(keep) < len(ended):
                 cache.batch_select_indices(keep)
@@ -359,46 +382,3 @@ def _without(row: tuple[int, ...], eos: int) -> tuple[int, ...]:
 
 def _until(row: list[int], eos: int) -> tuple[int, ...]:
     return tuple(row[: row.index(eos) + 1] if eos in row else row)
-
-
-@contextmanager
-def _seeded(model: PreTrainedModel, seed: int | None) -> Iterator[None]:
-    """Draw from generators seeded for this call alone."""
-    if seed is None:
-        yield
-        return
-    devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _fitting_threads(model: PreTrainedModel) -> Iterator[None]:
-    """Run a tiny model on one thread.
-
-    Its matrix products are over before a second thread has woken up, and where another process holds a core,
-    waiting for that thread makes each of them a hundred times slower.
-    """
-    threads = torch.get_num_threads()
-    if model.device.type != "cpu" or threads == 1 or model.num_parameters() > TINY:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the advice of transformers while its settings are ours."""
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        transformers_logging.set_verbosity(level)

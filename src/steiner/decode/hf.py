@@ -9,10 +9,9 @@ import numpy as np
 import torch
 
 from steiner.core import InputError, StepBudget
-from steiner.decode.control import EOS_MARK, Facts, History, Limits, Mode, Rest, StepControl
+from steiner.decode.columns import Columns
+from steiner.decode.control import EOS_MARK, Facts, History, Limits, Mode, StepControl
 from steiner.decode.history import STEP_END_CODE, STEP_START_CODE, THOUGHT_START_CODE
-from steiner.decode.soft import Biases
-from steiner.protocol import ControlToken
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +64,8 @@ class StepControlLogitsProcessor:
         self._in_place = in_place
         self._follower = _Follower(control) if rows_stay else None
         self._biased = self._limits.biased
-        self._tables: _Tables | None = None
+        self._columns: Columns | None = None
+        self._codes: Tensor | None = None
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Return the scores with every disallowed token at minus infinity.
@@ -76,9 +76,10 @@ class StepControlLogitsProcessor:
         """
         if self._control.mode is Mode.OFF:
             return scores
-        tables = self._tables
-        if tables is None or not tables.fits(scores):
-            tables = self._tables = _Tables(self._control, scores)
+        columns = self._columns
+        if columns is None or self._codes is None or not columns.fits(scores):
+            columns = self._columns = Columns(self._control.ids, self._control.sets, scores)
+            self._codes = _codes(self._control, scores)
         repeat, odd = divmod(len(input_ids), len(self._starts))
         if odd or not repeat:
             raise InputError(f"{len(input_ids)} rows do not fit {len(self._starts)} budgets")
@@ -88,12 +89,12 @@ class StepControlLogitsProcessor:
         if self._follower is not None:
             facts = self._follower.facts(input_ids, starts)
         else:
-            facts = _facts(input_ids, starts, tables.codes)
+            facts = _facts(input_ids, starts, self._codes)
             if limits.ban_repeats.any():
                 facts = facts._replace(repeats=_repeats(self._control, input_ids, starts, facts, limits))
         chosen = self._control.decide(facts, limits)
-        changed = tables.apply(scores if self._in_place else scores.clone(), chosen)
-        return tables.add(changed, self._control.biases(facts, limits)) if self._biased else changed
+        changed = columns.apply(scores if self._in_place else scores.clone(), chosen)
+        return columns.add(changed, self._control.biases(facts, limits)) if self._biased else changed
 
     def select(self, rows: Sequence[int]) -> None:
         """Go on with some prompts of the batch only: those at `rows`, in this order."""
@@ -139,61 +140,12 @@ class _Follower:
         return Facts.of(self._histories)
 
 
-class _Tables:
-    """The allowed sets as addends for a few columns, on the device of the scores."""
-
-    def __init__(self, control: StepControl, scores: Tensor) -> None:
-        ids = control.ids
-        vocabulary = scores.shape[1]
-        self._like = (scores.device, scores.dtype, vocabulary)
-        self._tail = min(ids.size, vocabulary)
-        named = {*ids.control, ids.eos, *ids.special}
-        columns = sorted(number for number in named if number < self._tail)
-        self._columns = torch.tensor(columns, device=scores.device)
-        self._addends = torch.tensor(
-            [[0.0 if one.allows(number, ids) else -torch.inf for number in columns] for one in control.sets],
-            device=scores.device,
-            dtype=scores.dtype,
-        )
-        """Shape (allowed sets, columns)."""
-        self._rest = np.array([list(Rest).index(one.rest) for one in control.sets])
-        codes = torch.zeros(max(vocabulary, ids.size), dtype=torch.uint8)
-        for number, code in control.codes.items():
-            codes[number] = code
-        self.codes = codes.to(scores.device)
-        """Token id → code as in `Facts.mark`, 0 for text; shape (vocabulary,)."""
-        self._ends = [ids[ControlToken.END], ids[ControlToken.BACKTRACK]]
-
-    def fits(self, scores: Tensor) -> bool:
-        """Tell whether the tables were made for such scores."""
-        return self._like == (scores.device, scores.dtype, scores.shape[1])
-
-    def apply(self, scores: Tensor, chosen: np.ndarray) -> Tensor:
-        """Change `scores` in place and return it."""
-        rest = self._rest[chosen]
-        for kind in (Rest.NOTHING, Rest.TEXT):
-            (rows,) = np.nonzero(rest == list(Rest).index(kind))
-            if not len(rows):
-                continue
-            where = torch.from_numpy(rows).to(scores.device)
-            cells = (where[:, None], self._columns)
-            kept = scores[cells] + self._addends[torch.from_numpy(chosen[rows]).to(scores.device)]
-            if kind is Rest.NOTHING:
-                scores.index_fill_(0, where, -torch.inf)
-            elif self._tail < scores.shape[1]:
-                scores[where, self._tail :] = -torch.inf
-            scores[cells] = kept
-        return scores
-
-    def add(self, scores: Tensor, biases: Biases) -> Tensor:
-        """Add to the logits of END and BACKTRACK, in place, and return the scores."""
-        (rows,) = np.nonzero(biases.end + biases.backtrack * 1j)
-        if len(rows):
-            where = torch.from_numpy(rows).to(scores.device)
-            addends = np.stack((biases.end[rows], biases.backtrack[rows]), axis=1)
-            columns = torch.tensor(self._ends, device=scores.device)
-            scores[where[:, None], columns] += torch.from_numpy(addends).to(scores)
-        return scores
+def _codes(control: StepControl, scores: Tensor) -> Tensor:
+    """Return token id → code as in `Facts.mark`, 0 for text; shape (vocabulary,)."""
+    codes = torch.zeros(max(scores.shape[1], control.ids.size), dtype=torch.uint8)
+    for number, code in control.codes.items():
+        codes[number] = code
+    return codes.to(scores.device)
 
 
 def _facts(input_ids: Tensor, starts: np.ndarray, codes: Tensor) -> Facts:

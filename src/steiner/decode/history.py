@@ -137,6 +137,7 @@ class Limits(NamedTuple):
     max_steps: Numbers
     max_reasoning_tokens: Numbers
     max_step_tokens: Numbers
+    max_answer_tokens: Numbers
     ban_repeats: Numbers
     """1 or 0."""
     backtrack_bias: Numbers
@@ -149,23 +150,14 @@ class Limits(NamedTuple):
 
     @classmethod
     def of(cls, budgets: Sequence[StepBudget]) -> Limits:
-        """Collect the limits of one budget per row."""
-        whole = [
-            (
-                b.min_steps,
-                limit(b.max_steps),
-                limit(b.max_reasoning_tokens),
-                limit(b.max_step_tokens),
-                b.ban_repeats,
-            )
-            for b in budgets
-        ]
-        real = [(b.backtrack_bias, *_soft(b)) for b in budgets]
-        columns: list[Numbers] = [
-            *np.array(whole, dtype=np.int64).reshape(-1, 5).T,
-            *np.array(real, dtype=np.float64).reshape(-1, 6).T,
-        ]
-        return cls(*columns)
+        """Collect the limits of one budget per row; answers are not limited by a budget."""
+        return cls.of_rows([limit_row(budget) for budget in budgets])
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[FloatArray] | FloatArray) -> Limits:
+        """Collect rows that `limit_row` made."""
+        columns = np.asarray(rows, dtype=np.float64).reshape(-1, len(cls._fields))
+        return cls(*columns.T)
 
     def repeat(self, times: int) -> Limits:
         """Give each row's limits to `times` neighbours."""
@@ -175,6 +167,19 @@ class Limits(NamedTuple):
     def biased(self) -> bool:
         """Whether a row asks for more than what is allowed and what is not."""
         return bool(np.any(self.backtrack_bias) or np.any(self.end_start) or np.any(self.end_stop))
+
+
+def limit_row(budget: StepBudget, max_answer_tokens: int | None = None) -> FloatArray:
+    """Return the limits of one request as an array in the order of `Limits`."""
+    b = budget
+    whole = (
+        b.min_steps,
+        limit(b.max_steps),
+        limit(b.max_reasoning_tokens),
+        limit(b.max_step_tokens),
+        limit(max_answer_tokens),
+    )
+    return np.array([*whole, b.ban_repeats, b.backtrack_bias, *_soft(b)], dtype=np.float64)
 
 
 def limit(value: int | None) -> int:

@@ -6,7 +6,7 @@ temperature divides them too.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,22 +20,23 @@ class Biases(NamedTuple):
     backtrack: FloatArray
 
 
-def biases(facts: Facts, limits: Limits, deciding: np.ndarray) -> Biases:
+def biases(facts: Facts, limits: Limits, deciding: Any, xp: Any = np) -> Biases:
     """Return the addends of each row, zero where no move is decided.
 
     Args:
         facts: what was written.
         limits: what is asked for.
         deciding: shape (rows,), True where PROCEED, BACKTRACK or END comes next.
+        xp: numpy, or torch for tensors.
     """
-    used = np.maximum(facts.steps / limits.end_steps, facts.length / limits.end_tokens)
-    grown = ramp(np.minimum(used, 1.0), limits.end_sharpness)
+    used = xp.maximum(facts.steps / limits.end_steps, facts.length / limits.end_tokens)
+    grown = ramp(used.clip(None, 1.0), limits.end_sharpness, xp)
     end = limits.end_start + (limits.end_stop - limits.end_start) * grown
-    return Biases(np.where(deciding, end, 0.0), np.where(deciding, limits.backtrack_bias, 0.0))
+    return Biases(xp.where(deciding, end, 0.0), xp.where(deciding, limits.backtrack_bias, 0.0))
 
 
-def ramp(use: FloatArray, sharpness: FloatArray) -> FloatArray:
+def ramp(use: FloatArray, sharpness: FloatArray, xp: Any = np) -> FloatArray:
     """Return r(u), from 0 at u = 0 to 1 at u = 1; linear where `sharpness` is 0."""
-    steep = np.where(sharpness > 0, sharpness, 1.0)
-    grown: FloatArray = np.where(sharpness > 0, np.expm1(steep * use) / np.expm1(steep), use)
+    steep = xp.where(sharpness > 0, sharpness, 1.0)
+    grown: FloatArray = xp.where(sharpness > 0, xp.expm1(steep * use) / xp.expm1(steep), use)
     return grown
