@@ -17,6 +17,7 @@ from steiner.evaluate.records import (
     Report,
     SampleResult,
     StageTime,
+    TrainingAlarm,
     TrainingCurve,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "Report",
     "SampleResult",
     "StageTime",
+    "TrainingAlarm",
     "TrainingCurve",
 ]

@@ -186,6 +186,20 @@ class TrainingCurve(Record):
         return self
 
 
+class TrainingAlarm(Record):
+    """Something that a training stage's monitor found."""
+
+    stage: str
+    name: str
+    """For example `reward_without_accuracy`."""
+    since: Count
+    """Update at which it was first evident."""
+    evidence: str
+    """The figures that say so."""
+    advice: str = ""
+    """What to do."""
+
+
 class Histogram(Record):
     """Counts of values: bin i holds `edges[i] <= value < edges[i + 1]`, the last bin its upper edge too."""
 
@@ -254,6 +268,8 @@ class Report(Record):
     graph: GraphExample | None = None
     times: tuple[StageTime, ...] = ()
     training_curves: tuple[TrainingCurve, ...] = ()
+    training_alarms: tuple[TrainingAlarm, ...] | None = None
+    """What the monitors of the training stages found; None where none watched."""
     dataset: DatasetFigures | None = None
     notes: tuple[str, ...] = ()
     """What a reader must know to judge the numbers."""

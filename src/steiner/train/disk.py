@@ -16,26 +16,30 @@ _TORCH_WRITER = ("PytorchStreamWriter", "inline_container")
 
 
 @contextmanager
-def checkpoint_errors(path: Path) -> Iterator[None]:
+def checkpoint_errors(path: Path, what: str = "The checkpoint in") -> Iterator[None]:
     """Turn what torch, safetensors and the system raise on a failed write into a `StorageError`.
 
     What was half written has no mark of a whole checkpoint, so the next call removes it and goes on from the
     one before.
+
+    Args:
+        path: what is written.
+        what: begins the message, before the path.
     """
     try:
-        with disk_errors("The checkpoint in", path):
+        with disk_errors(what, path):
             yield
     except SafetensorError as error:
-        raise _failed(path, error) from error
+        raise _failed(what, path, error) from error
     except RuntimeError as error:
         if not any(name in str(error) for name in _TORCH_WRITER):
             raise
-        raise _failed(path, error) from error
+        raise _failed(what, path, error) from error
 
 
-def _failed(path: Path, error: Exception) -> StorageError:
+def _failed(what: str, path: Path, error: Exception) -> StorageError:
     first = str(error).strip().split("\n")[0][:200]
     return StorageError(
-        f"The checkpoint in {path} cannot be written, most likely because the disk is full ({first}). The last "
-        "whole checkpoint is kept: free some space and run the same command again to go on from it."
+        f"{what} {path} cannot be written, most likely because the disk is full ({first}). The last whole "
+        "checkpoint is kept: free some space and run the same command again to go on from it."
     )

@@ -19,7 +19,7 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
 from steiner.core import InputError, NoProgress, Progress, Record, digest
-from steiner.store import RunDir, Stage, atomic_write, disk_errors
+from steiner.store import RunDir, Stage, atomic_write
 from steiner.train import processes
 from steiner.train.disk import checkpoint_errors
 from steiner.train.lora import save_trained
@@ -146,7 +146,7 @@ class StageFolder:
         assert self._stage is not None  # the process that writes has opened it
         temporary = self.path / ".model.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
-        with disk_errors("The model", self.model_path):
+        with checkpoint_errors(self.model_path, "The model"):
             model = trainer.accelerator.unwrap_model(trainer.model)
             save_trained(model, temporary, self.settings.model.lora, state)
             tokenizer.save_pretrained(temporary)

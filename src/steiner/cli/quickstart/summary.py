@@ -26,6 +26,7 @@ from steiner.evaluate import (
     Report,
     SampleResult,
     StageTime,
+    TrainingAlarm,
     TrainingCurve,
 )
 from steiner.evaluate.metrics import compare, histogram, model_result
@@ -77,6 +78,11 @@ def make_report(
         graph=_graph(run),
         times=times,
         training_curves=tuple(curve for record in trainings for curve in _curves(record)),
+        training_alarms=tuple(
+            TrainingAlarm(stage=record.stage, **alarm.model_dump())
+            for record in trainings
+            for alarm in record.alarms
+        ),
         dataset=_dataset(run),
         notes=(
             f"The {len(heldout)} held-out problems use number sets that never occur in training. They are "
