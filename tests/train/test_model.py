@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
+from tiny_base import PLAIN_TOKENS, base_model, plain_tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steiner.core import InputError
 from steiner.protocol import CONTROL_TOKENS, ControlIds
@@ -20,48 +13,12 @@ from steiner.train.model import load_model, load_tokenizer, model_digest, new_mo
 from steiner.train.settings import Architecture, ModelSettings
 
 TINY = Architecture(hidden_size=16, layers=1, heads=2, kv_heads=1, intermediate_size=32, context=128)
-PLAIN_TOKENS = 300
-
-
-def plain_tokenizer() -> PreTrainedTokenizerFast:
-    """Return the tokenizer of somebody else's base model: no control tokens, no chat template."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = letters + [f"w{n}" for n in range(PLAIN_TOKENS - len(letters) - 3)]
-    backend = Tokenizer(models.BPE({word: number for number, word in enumerate(words)}, []))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<|endoftext|>", pad_token="<|endoftext|>"
-    )
-
-
-def base_model(folder: Path, *, tied: bool, rows: int) -> str:
-    """Save an untrained base model of `rows` rows and its plain tokenizer."""
-    tokenizer = plain_tokenizer()
-    assert len(tokenizer) == PLAIN_TOKENS
-    config = Qwen2Config(
-        vocab_size=rows,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=128,
-        tie_word_embeddings=tied,
-    )
-    torch.manual_seed(0)
-    Qwen2ForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize(("rows", "expected"), [(PLAIN_TOKENS, 320), (310, 320), (314, 314), (350, 350)])
 def test_rows_of_a_base_model(tmp_path, tied, rows, expected):
-    settings = ModelSettings(path=base_model(tmp_path / "base", tied=tied, rows=rows))
+    settings = ModelSettings(path=base_model(tmp_path / "base", tied=tied, rows=rows), token_init="mean")
     before = AutoModelForCausalLM.from_pretrained(settings.path)
     tokenizer = load_tokenizer(settings)
     model = load_model(settings, tokenizer, seed=0)

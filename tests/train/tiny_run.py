@@ -55,6 +55,7 @@ def cpt(run: Path, output: Path, **changes: Any) -> CptSettings:
         "tokens": 2400,
         "context": 512,
         "text_block": 64,
+        "packing": False,
         "optimiser": OPTIMISER,
     }
     return CptSettings.model_validate(values | changes)
@@ -68,6 +69,7 @@ def sft(run: Path, output: Path, model: Path, **changes: Any) -> SftSettings:
         "dataset": str(run / "dataset"),
         "tokens": 4800,
         "context": 512,
+        "packing": False,
         "optimiser": OPTIMISER,
     }
     return SftSettings.model_validate(values | changes)

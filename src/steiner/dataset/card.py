@@ -18,16 +18,19 @@ BAR_WIDTH = 40
 COLUMNS = (
     ("problem_id", "hash of the problem; all its samples are in one split"),
     ("question", "the question without its options"),
+    ("prompt", "what is asked: the question with its options"),
     ("completion", "what the model learns to write, as text, without the end token"),
     ("prompt_ids", "token ids of the prompt under the tokenizer's chat template"),
     ("completion_ids", "token ids of the completion, end token included"),
     ("step_index", "parallel to completion_ids: number of the step, -1 outside steps"),
     ("node_ids", "id of each step's node in the step graph"),
     ("parents", "number of the step that each step continues, -1 for the question"),
+    ("dead_ends", "for each step whether the right answer is out of reach from where it leads"),
     ("steps", "number of steps"),
     ("backtracks", "number of moves back"),
     ("reasoning_tokens", "tokens from the first to the last control token"),
     ("language", "language of the question"),
+    ("family", "task or source of the question"),
 )
 
 

@@ -48,13 +48,29 @@ def plan_shards(journal: Journal, settings: DatasetSettings) -> list[Shard]:
     return shards
 
 
-def read_chunks(journal: Journal, shard: Shard, size: int) -> Iterator[list[tuple[bytes, bytes]]]:
-    """Yield the stored problems of a shard with their stored paths, `size` at a time."""
+class StoredQuestion(NamedTuple):
+    """A question of the run as it is stored, JSON."""
+
+    problem: bytes
+    paths: bytes
+    graph: bytes
+    """Empty if the run has none."""
+
+
+def read_chunks(journal: Journal, shard: Shard, size: int) -> Iterator[list[StoredQuestion]]:
+    """Yield the stored problems of a shard with their stored paths and graphs, `size` at a time."""
     for start in range(0, len(shard.keys), size):
         yield [
-            (_body(journal, "problems", key), _body(journal, "paths", key))
+            StoredQuestion(
+                _body(journal, "problems", key), _body(journal, "paths", key), _graph(journal, key)
+            )
             for key in shard.keys[start : start + size]
         ]
+
+
+def _graph(journal: Journal, key: str) -> bytes:
+    record = journal.get("graphs", key)
+    return b"" if record is None or record.body in NOTHING else record.body
 
 
 def _body(journal: Journal, stage: str, key: str) -> bytes:

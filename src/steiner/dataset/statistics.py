@@ -139,6 +139,8 @@ class DatasetStatistics(Record):
     """By name; a split without samples is left out."""
     dropped: dict[str, int]
     """Paths that were left out of all splits, by reason."""
+    system_prompt: str = ""
+    """Opens every prompt of the dataset where it is not empty."""
 
 
 def load_statistics(folder: Path | str) -> DatasetStatistics:

@@ -81,6 +81,8 @@ def write_dataset(
         StorageError: if it cannot be written.
     """
     inputs = {name: stage_digest(run, name) for name in ("problems", "paths")}
+    if run.journal.stage("graphs") is not None:
+        inputs["graphs"] = stage_digest(run, "graphs")
     identity = _identify(settings.tokenizer)
     stage = Stage(run, STAGE, settings, {**inputs, "tokenizer": identity.digest}, force=force)
     folder = run.path / STAGE
@@ -92,7 +94,9 @@ def write_dataset(
     ):
         stage.put([record])
         files[record.key] = file
-    statistics = _summarise(run, shards, files, identity)
+    statistics = _summarise(run, shards, files, identity).model_copy(
+        update={"system_prompt": settings.system_prompt}
+    )
     _write_text(folder / STATISTICS, statistics.model_dump_json(indent=2) + "\n")
     _write_text(folder / CARD, render_card(statistics, settings, _example(folder, shards, files)))
     stage.finish(statistics.model_dump(mode="json"))

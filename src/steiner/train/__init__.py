@@ -5,7 +5,16 @@ Settings, rewards and advantages are light; the stages themselves import torch a
 """
 
 from steiner.train.advantages import outcome_advantages, process_advantages, token_advantages
-from steiner.train.rewards import GeneratedStep, RewardWeights, step_rewards
+from steiner.train.rewards import (
+    Attempt,
+    DagReward,
+    Earned,
+    GeneratedStep,
+    MonteCarloReward,
+    OutcomeReward,
+    ProgressReward,
+    earn,
+)
 from steiner.train.settings import (
     Architecture,
     CptSettings,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from steiner.core import Move, NodeFacts, Problem, Step, StepGraph
+from steiner.core import Move, NodeFacts, NodeKind, Problem, Step, StepGraph
 from steiner.train.rewards import GeneratedStep
+
+Written = tuple[Sequence[Step], Sequence[Move]]
+"""Steps of one completion and the moves between them; a move too many means a step that was cut off."""
 
 
 class StepReading(NamedTuple):
@@ -32,21 +35,79 @@ class StepReader(Protocol):
         ...
 
 
+class Places(Protocol):
+    """Finds steps in one problem's graph."""
+
+    question: NodeFacts
+    """Facts of the question's node."""
+    chance: float
+    """Share of the graph's traces that came to the right answer."""
+
+    def locate(self, group: Sequence[Written]) -> list[tuple[GeneratedStep, ...]]:
+        """Return where the steps of each completion of a group stand."""
+        ...
+
+
+class KnownNode(NamedTuple):
+    """What is known about a node of a graph."""
+
+    facts: NodeFacts
+    traces: int
+    right: int
+
+
 class NodeIndex:
-    """Facts of a graph's nodes by exact state."""
+    """Nodes of a graph by exact state."""
 
     def __init__(self, graph: StepGraph, start_state: str) -> None:
         """Index `graph`; the question node is the state `start_state`."""
-        self._facts: dict[str, NodeFacts] = {
-            node.state: facts
-            for node, facts in zip(graph.nodes, graph.facts, strict=True)
-            if node.state is not None
-        }
-        self._facts[start_state] = graph.facts[0]
+        self._nodes: dict[str, KnownNode] = {}
+        for node, facts in zip(graph.nodes, graph.facts, strict=True):
+            # Of a state that had to be split the shallowest node counts; nodes are in topological order.
+            if node.state is not None:
+                self._nodes.setdefault(node.state, KnownNode(facts, node.traces, node.right))
+        question = graph.nodes[0]
+        self._nodes[start_state] = KnownNode(graph.facts[0], question.traces, question.right)
+
+    def node(self, state: str | None) -> KnownNode | None:
+        """Return what is known about a state's node, None if the graph has none."""
+        return None if state is None else self._nodes.get(state)
 
     def facts(self, state: str | None) -> NodeFacts | None:
         """Return the facts of a state's node, None if the graph has none."""
-        return None if state is None else self._facts.get(state)
+        node = self.node(state)
+        return None if node is None else node.facts
+
+
+class StatePlaces:
+    """Finds steps by the exact states of their task."""
+
+    def __init__(self, problem: Problem, graph: StepGraph, reader: StepReader) -> None:
+        """Index the graph of `problem`."""
+        self.question = graph.facts[0]
+        self.chance = question_value(graph)
+        self._problem = problem
+        self._reader = reader
+        self._nodes = NodeIndex(graph, reader.start_state(problem))
+
+    def locate(self, group: Sequence[Written]) -> list[tuple[GeneratedStep, ...]]:
+        """Return where the steps of each completion stand."""
+        return [
+            tuple(locate_steps(self._problem, steps, moves, self._nodes, self._reader))
+            for steps, moves in group
+        ]
+
+
+def question_value(graph: StepGraph) -> float:
+    """Return the share of a graph's traces that came to the right answer, 0 without traces."""
+    question = graph.nodes[0]
+    return question.right / question.traces if question.traces else 0.0
+
+
+def by_states(graph: StepGraph) -> bool:
+    """Return whether a graph was made from exact states."""
+    steps = [node for node in graph.nodes if node.kind is NodeKind.STEP]
+    return bool(steps) and all(node.state is not None for node in steps)
 
 
 def locate_steps(
@@ -65,19 +126,26 @@ def locate_steps(
     seen: set[str] = {reader.start_state(problem)}
     located: list[GeneratedStep] = []
     for index, reading in enumerate(readings):
-        backtracks = index > 0 and index <= len(moves) and moves[index - 1] is Move.BACKTRACK
+        backtracks = moved_back(index, moves)
         before = readings[index - 1].state if index else reading.start
-        left = before if backtracks else None
+        node = nodes.node(reading.state)
         located.append(
             GeneratedStep(
-                facts=nodes.facts(reading.state),
+                facts=None if node is None else node.facts,
                 start=nodes.facts(reading.start),
-                left=nodes.facts(left),
+                left=nodes.facts(before) if backtracks else None,
                 backtracks=backtracks,
                 repeated=reading.state in seen,
                 sound=reading.sound and (reading.start != before) == backtracks,
+                traces=0 if node is None else node.traces,
+                right=0 if node is None else node.right,
             )
         )
         if reading.state is not None:
             seen.add(reading.state)
     return located
+
+
+def moved_back(index: int, moves: Sequence[Move]) -> bool:
+    """Return whether a BACKTRACK stands before step `index`."""
+    return 0 < index <= len(moves) and moves[index - 1] is Move.BACKTRACK

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from trl import GRPOConfig, GRPOTrainer
 
-from steiner.core import InputError, Problem, Progress, StepGraph
+from steiner.core import InputError, Problem, Progress
+from steiner.graph.cluster import ClusterSettings
 from steiner.protocol import ControlIds, Message, encode_prompt
 from steiner.store import RunDir
 from steiner.store.stage import stage_digest
-from steiner.train.locate_steps import NodeIndex, StepReader
+from steiner.train.locate_steps import StepReader
 from steiner.train.lora import copy_rows_to_reference, rows_in_place
 from steiner.train.model import load_model, load_tokenizer
+from steiner.train.monitor import Written, update_figures
 from steiner.train.optimiser import make_optimiser
-from steiner.train.processes import total, whole_model
-from steiner.train.rollout import IsRight, RlProblem, Rollout, RolloutWriter, group_advantages
+from steiner.train.processes import total, whole_model, world_size
+from steiner.train.rollout import (
+    IsRight,
+    Lesson,
+    RlProblem,
+    Rollout,
+    RolloutWriter,
+    group_lesson,
+    local_share,
+)
 from steiner.train.settings import RlSettings
 from steiner.train.stage import (
     StageFolder,
@@ -40,8 +49,8 @@ if TYPE_CHECKING:
 class StepRewardTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL has no types
     """GRPO whose advantages have shape (B, T): TRL takes them as they are.
 
-    Only the advantages are replaced. Sampling goes through TRL's `rollout_func`, the logged reward through a
-    reward function; loss, clipping and KL are TRL's.
+    Only the advantages are replaced, and groups that teach nothing leave the loss. Sampling goes through TRL's
+    `rollout_func`, figures and the logged reward through a reward function; loss, clipping and KL are TRL's.
     """
 
     def __init__(self, *, collector: _Collector, **arguments: Any) -> None:
@@ -53,10 +62,13 @@ class StepRewardTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL has no types
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
-        width = output["completion_ids"].shape[1]
-        output["advantages"] = self._collector.advantages(width).to(output["completion_ids"].device)
-        for name, value in self._collector.figures().items():
-            self._metrics["train"][name].append(value)
+        ids = output["completion_ids"]
+        advantages, kept = self._collector.advantages(ids.shape[1])
+        output["advantages"] = advantages.to(ids.device)
+        output["tool_mask"] = output["tool_mask"] * kept.to(ids.device)[:, None]
+        # What leaves the loss leaves the number of tokens that it is divided by, too.
+        counted = (output["completion_mask"] * output["tool_mask"]).sum()
+        output["num_items_in_batch"] = self.accelerator.gather(counted).sum()
         return output
 
 
@@ -71,17 +83,24 @@ class _Collector:
         self._tokenizer = tokenizer
         self._ids = ControlIds.from_tokenizer(tokenizer)
         self._rollouts: list[Rollout] = []
-        self._indices: list[int] = []
-        self.tokens = 0
+        self._lessons: list[Lesson] = []
+        self._tokens = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens written so far, those of extra rollouts included."""
+        return self._tokens + self._writer.extra_tokens
 
     def rollout(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
-        """Write one completion per prompt; a prompt is the number of a problem."""
-        self._indices = [int(prompt) for prompt in prompts]
+        """Write one completion per prompt; a prompt is its number in the training."""
         with whole_model(trainer) as model, rows_in_place(model):
-            self._rollouts = self._writer.write(
-                model, self._tokenizer, self._indices, trainer.state.global_step
-            )
-        self.tokens += sum(len(r.completion.completion_ids) for r in self._rollouts)
+            self._rollouts = self._writer.write(model, self._tokenizer, [int(prompt) for prompt in prompts])
+        size = self._settings.group
+        self._lessons = [
+            group_lesson(self._rollouts[begin : begin + size], self._settings, self._ids)
+            for begin in range(0, len(self._rollouts), size)
+        ]
+        self._tokens += sum(len(r.completion.completion_ids) for r in self._rollouts)
         return {
             "prompt_ids": [list(r.completion.prompt_ids) for r in self._rollouts],
             "completion_ids": [list(r.completion.completion_ids) for r in self._rollouts],
@@ -90,37 +109,65 @@ class _Collector:
             "env_mask": [r.chosen.astype(int).tolist() for r in self._rollouts],
         }
 
-    def right(self, prompts: Sequence[str], completions: Sequence[Any], **_: Any) -> list[float]:
-        """Reward 1 for a right answer, 0 otherwise."""
+    def right(
+        self,
+        prompts: Sequence[str],
+        completions: Sequence[Any],
+        log_metric: Callable[[str, float], None],
+        **_: Any,
+    ) -> list[float]:
+        """Reward 1 for a right answer, 0 otherwise; and log the figures of the batch."""
+        for name, value in batch_figures(self._rollouts, self._lessons, self._settings).items():
+            log_metric(name, value)
         return [float(rollout.right) for rollout in self._rollouts]
 
-    def advantages(self, width: int) -> torch.Tensor:
-        """Return the advantages of the last batch, shape (B, `width`), zero where a completion has ended."""
-        padded = torch.zeros(len(self._rollouts), width)
-        row = 0
-        for _, group in groupby(range(len(self._rollouts)), key=lambda i: self._indices[i]):
-            members = [self._rollouts[i] for i in group]
-            for advantages_T in group_advantages(members, self._settings, self._ids):
-                padded[row, : len(advantages_T)] = torch.from_numpy(advantages_T)
-                row += 1
-        return padded
+    def advantages(self, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the advantages of the last batch and which completions stay in the loss.
 
-    def figures(self) -> dict[str, float]:
-        """Return means over the last batch, for the log."""
-        steps = [step for rollout in self._rollouts for step in rollout.steps]
-        rewards = [reward for rollout in self._rollouts for reward in rollout.step_rewards]
-        figures = {
-            "search/steps": float(np.mean([len(r.completion.parsed.steps) for r in self._rollouts])),
-            "search/right": float(np.mean([r.right for r in self._rollouts])),
+        Shapes (B, `width`), zero where a completion has ended, and (B,).
+        """
+        rows = [advantages_T for lesson in self._lessons for advantages_T in lesson.advantages]
+        padded = torch.zeros(len(rows), width)
+        for row, advantages_T in enumerate(rows):
+            padded[row, : len(advantages_T)] = torch.from_numpy(advantages_T)
+        kept = [int(not lesson.masked) for lesson in self._lessons for _ in lesson.advantages]
+        return padded, torch.tensor(kept)
+
+
+def batch_figures(
+    rollouts: Sequence[Rollout], lessons: Sequence[Lesson], settings: RlSettings
+) -> dict[str, float]:
+    """Return means over a batch of completions, for the log and the monitor."""
+    written = []
+    for place, r in enumerate(rollouts):
+        earned = r.earned_in_all(settings)
+        parsed = r.completion.parsed
+        written.append(
+            Written(
+                group=r.group,
+                reward=sum(earned.steps) + (earned.end or 0.0) + (earned.whole or 0.0),
+                right=r.right,
+                well_formed=parsed.finished and not parsed.errors,
+                truncated=r.truncated,
+                signal=not lessons[place // settings.group].flat,
+                max_steps=r.budget.max_steps,
+                steps=parsed.steps,
+                moves=parsed.moves,
+                repeated=[step.repeated for step in r.steps],
+            )
+        )
+    figures = update_figures(written).logged()
+    figures["search/masked"] = float(np.mean([lesson.masked for lesson in lessons]))
+    steps = [step for r in rollouts for step in r.steps]
+    if steps:
+        rewards = [reward for r in rollouts for reward in r.earned_in_all(settings).steps]
+        figures |= {
+            "search/step_reward": float(np.mean(rewards)),
+            "search/sound": float(np.mean([step.sound for step in steps])),
+            "search/new": float(np.mean([step.facts is None for step in steps])),
+            "search/backtracks": sum(step.backtracks for step in steps) / len(rollouts),
         }
-        if steps:
-            figures |= {
-                "search/step_reward": float(np.mean(rewards)),
-                "search/repeated": float(np.mean([step.repeated for step in steps])),
-                "search/sound": float(np.mean([step.sound for step in steps])),
-                "search/new": float(np.mean([step.facts is None for step in steps])),
-            }
-        return figures
+    return figures
 
 
 def train_rl(

@@ -5,25 +5,34 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steiner.core import Problem, StepBudget
+from steiner.core import InputError, Problem, StepBudget
 from steiner.decode.control import Facts, Limits, Mode, Rest, StepControl
 from steiner.decode.generate import Completion, generate
+from steiner.graph.cluster import ClusterSettings
 from steiner.protocol import ControlIds, ControlToken
-from steiner.train.advantages import outcome_advantages, process_advantages, token_advantages
-from steiner.train.locate_steps import NodeIndex, StepReader, locate_steps
-from steiner.train.rewards import GeneratedStep, step_rewards
+from steiner.train.advantages import group_advantages, token_advantages
+from steiner.train.continuations import Wanted, choose_boundaries, values_of
+from steiner.train.locate_steps import Places, StepReader
+from steiner.train.places import PlaceFinder
+from steiner.train.rewards import Attempt, Earned, GeneratedStep, MonteCarloReward, earn, total
 from steiner.train.settings import RlSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 IsRight = Callable[[Problem, str], bool]
+
+FIELD_ENDS = (
+    ControlToken.NAME_END,
+    ControlToken.THOUGHT_END,
+    ControlToken.SUMMARY_END,
+    ControlToken.REFLECTION_END,
+)
 
 
 @dataclass(frozen=True)
@@ -32,21 +41,31 @@ class RlProblem:
 
     problem: Problem
     prompt_ids: tuple[int, ...]
-    nodes: NodeIndex | None
-    """None where steps are not rewarded."""
+    graph: bytes
+    """Its `StepGraph` as JSON."""
 
 
 @dataclass(frozen=True)
 class Rollout:
     """One completion and what it earned."""
 
+    group: int
+    """Number of its prompt in the whole training."""
     completion: Completion
     budget: StepBudget
     right: bool
     steps: tuple[GeneratedStep, ...]
-    step_rewards: tuple[float, ...]
+    """Parallel to the steps of the completion."""
+    earned: tuple[Earned, ...]
+    """Parallel to the rewards of the settings, unweighted."""
     chosen: NDArray[np.bool_]
     """Shape (T,): whether the model chose the token; False where step control left only one."""
+    truncated: bool
+    """Whether a token limit cut the thinking or the answer off."""
+
+    def earned_in_all(self, settings: RlSettings) -> Earned:
+        """Return the weighted sum of the rewards."""
+        return total(self.earned, settings.rewards, len(self.steps))
 
 
 class RolloutWriter:
@@ -58,75 +77,186 @@ class RolloutWriter:
         problems: Sequence[RlProblem],
         is_right: IsRight,
         reader: StepReader | None,
+        clustering: ClusterSettings | None = None,
     ) -> None:
-        """Draw from `problems`; `reader` is None where steps are not rewarded."""
+        """Draw from `problems`.
+
+        Args:
+            settings: of the training.
+            problems: prompt number n of the training asks number n modulo their number.
+            is_right: grades an answer.
+            reader: reads steps into exact states; None: they are found by what they say.
+            clustering: how the graphs of the run were clustered.
+        """
         self._settings = settings
         self._problems = problems
         self._is_right = is_right
-        self._reader = reader
+        self._places = PlaceFinder(problems, reader, clustering or ClusterSettings())
+        self.extra_tokens = 0
+        """Tokens written to measure values, so far."""
 
     def write(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, indices: Sequence[int], update: int
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[int]
     ) -> list[Rollout]:
-        """Return one completion per index; neighbours with the same index are a group and share a budget.
+        """Return one completion per prompt number; neighbours with the same number are a group.
 
-        The budgets and the sampling depend on the seed and `update` alone.
+        What a group becomes depends on the seed, its number and the model alone, not on who shares the batch.
         """
         s = self._settings
-        rng = random.Random(f"{s.seed}:rollout:{update}")
+        size = s.group
+        groups = list(prompts[::size])
+        if [number for number in groups for _ in range(size)] != list(prompts):
+            raise ValueError(f"prompts {list(prompts)} are no groups of {size}")
         budgets: list[StepBudget] = []
-        for _, group in groupby(indices):
+        seeds: list[int] = []
+        for number in groups:
+            rng = random.Random(f"{s.seed}:rollout:{number}")
             limit = rng.randint(s.min_steps, s.max_steps)
-            budget = StepBudget(max_steps=limit, max_reasoning_tokens=s.max_reasoning_tokens)
-            budgets += [budget for _ in group]
-        completions = generate(
+            budgets += [StepBudget(max_steps=limit, max_reasoning_tokens=s.max_reasoning_tokens)] * size
+            seeds += [rng.getrandbits(63) for _ in range(size)]
+        items = [self._item(number) for number in prompts]
+        completions = self._generate(model, tokenizer, items, budgets, seeds)
+        right = [
+            self._is_right(item.problem, one.parsed.answer)
+            for item, one in zip(items, completions, strict=True)
+        ]
+        values = self._values(model, tokenizer, prompts, completions, budgets, right)
+        control = StepControl(ControlIds.from_tokenizer(tokenizer), Mode.STRICT, s.max_answer_tokens)
+        rollouts: list[Rollout] = []
+        for begin, number in zip(range(0, len(prompts), size), groups, strict=True):
+            members = slice(begin, begin + size)
+            rollouts += self._judge(
+                number, completions[members], budgets[begin], right[members], values[members], control
+            )
+        return rollouts
+
+    def _item(self, number: int) -> RlProblem:
+        return self._problems[number % len(self._problems)]
+
+    def _generate(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        items: Sequence[RlProblem],
+        budgets: Sequence[StepBudget],
+        seeds: Sequence[int],
+        prefixes: Sequence[Sequence[int]] | None = None,
+    ) -> list[Completion]:
+        s = self._settings
+        return generate(
             model,
             tokenizer,
-            [self._problems[i].prompt_ids for i in indices],
+            [item.prompt_ids for item in items],
             budgets,
             mode=Mode.STRICT,
             temperature=s.temperature,
-            seed=rng.getrandbits(32),
+            seeds=seeds,
+            prefixes=prefixes,
             max_answer_tokens=s.max_answer_tokens,
-            batch_size=len(indices),
+            batch_size=s.rollout_batch or s.prompts * s.group,
         )
-        control = StepControl(ControlIds.from_tokenizer(tokenizer), Mode.STRICT, s.max_answer_tokens)
-        return [
-            self._judge(self._problems[i], completion, budget, control)
-            for i, completion, budget in zip(indices, completions, budgets, strict=True)
+
+    def _values(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[int],
+        completions: Sequence[Completion],
+        budgets: Sequence[StepBudget],
+        right: Sequence[bool],
+    ) -> list[tuple[float | None, ...]]:
+        """Return the values of each completion's boundaries; empty where no reward asks for them."""
+        asked = next((r for r in self._settings.rewards if isinstance(r, MonteCarloReward)), None)
+        if asked is None or not asked.weight:
+            return [()] * len(completions)
+        size = self._settings.group
+        step_end = ControlIds.from_tokenizer(tokenizer)[ControlToken.STEP_END]
+        wanted: list[Wanted] = []
+        for begin in range(0, len(prompts), size):
+            group = [(one.completion_ids, len(one.parsed.steps)) for one in completions[begin : begin + size]]
+            rng = random.Random(f"{self._settings.seed}:continuations:{prompts[begin]}")
+            wanted += choose_boundaries(begin, group, step_end, asked, rng)
+        written = self._generate(
+            model,
+            tokenizer,
+            [self._item(prompts[one.member]) for one in wanted],
+            [budgets[one.member] for one in wanted],
+            [one.seed for one in wanted],
+            [one.prefix for one in wanted],
+        )
+        self.extra_tokens += sum(
+            len(c.completion_ids) - len(one.prefix) for c, one in zip(written, wanted, strict=True)
+        )
+        hits = [
+            self._is_right(self._item(prompts[one.member]).problem, c.parsed.answer)
+            for c, one in zip(written, wanted, strict=True)
         ]
+        ids = [(c.completion_ids, len(c.parsed.steps)) for c in completions]
+        return values_of(ids, step_end, right, size, wanted, hits)
 
     def _judge(
-        self, item: RlProblem, completion: Completion, budget: StepBudget, control: StepControl
-    ) -> Rollout:
-        parsed = completion.parsed
-        steps: list[GeneratedStep] = []
-        if self._reader is not None and item.nodes is not None:
-            steps = locate_steps(item.problem, parsed.steps, parsed.moves, item.nodes, self._reader)
-        return Rollout(
-            completion=completion,
-            budget=budget,
-            right=self._is_right(item.problem, parsed.answer),
-            steps=tuple(steps),
-            step_rewards=tuple(step_rewards(steps, self._settings.rewards)),
-            chosen=chosen_tokens(completion.completion_ids, budget, control),
-        )
+        self,
+        number: int,
+        completions: Sequence[Completion],
+        budget: StepBudget,
+        right: Sequence[bool],
+        values: Sequence[tuple[float | None, ...]],
+        control: StepControl,
+    ) -> list[Rollout]:
+        """Grade one group and find its steps in the graph."""
+        places: Places = self._places[number % len(self._problems)]
+        located = places.locate([(one.parsed.steps, one.parsed.moves) for one in completions])
+        rollouts = []
+        for one, steps, is_right, measured in zip(completions, located, right, values, strict=True):
+            attempt = Attempt(steps, is_right, places.question, places.chance, measured)
+            chosen = chosen_tokens(one.completion_ids, budget, control)
+            rollouts.append(
+                Rollout(
+                    group=number,
+                    completion=one,
+                    budget=budget,
+                    right=is_right,
+                    steps=steps,
+                    earned=earn(attempt, self._settings.rewards),
+                    chosen=chosen,
+                    truncated=is_truncated(one.completion_ids, chosen, budget, control.ids),
+                )
+            )
+        return rollouts
 
 
-def group_advantages(
-    rollouts: Sequence[Rollout], settings: RlSettings, ids: ControlIds
-) -> list[NDArray[np.float64]]:
-    """Return the advantage of each token of each completion of one group."""
-    outcomes = settings.outcome_weight * outcome_advantages([float(r.right) for r in rollouts])
-    steps = process_advantages([r.step_rewards for r in rollouts])
-    return [
+class Lesson(NamedTuple):
+    """What the completions of one group teach."""
+
+    advantages: list[NDArray[np.float64]]
+    """Of each token of each completion."""
+    flat: bool
+    """Whether all advantages are 0."""
+    truncated: bool
+    """Whether every completion was cut off by a token limit."""
+    masked: bool
+    """Whether the group is kept out of the loss."""
+
+
+def group_lesson(rollouts: Sequence[Rollout], settings: RlSettings, ids: ControlIds) -> Lesson:
+    """Return what one group teaches."""
+    parts = group_advantages(
+        [r.earned for r in rollouts],
+        [len(r.steps) for r in rollouts],
+        settings.rewards,
+        aggregation=settings.aggregation,
+        divide_by_std=settings.divide_by_std,
+    )
+    tokens = [
         token_advantages(
-            step_index(rollout.completion.completion_ids, len(steps_S), ids),
-            settings.step_weight * steps_S,
-            outcome,
+            step_index(r.completion.completion_ids, len(r.steps), ids), part.steps, part.whole, part.end
         )
-        for rollout, steps_S, outcome in zip(rollouts, steps, outcomes, strict=True)
+        for r, part in zip(rollouts, parts, strict=True)
     ]
+    flat = all(part.flat for part in parts)
+    truncated = all(r.truncated for r in rollouts)
+    masked = (flat and settings.mask_flat) or (truncated and settings.mask_truncated)
+    return Lesson(tokens, flat, truncated, masked)
 
 
 def step_index(completion_ids: Sequence[int], steps: int, ids: ControlIds) -> list[int]:
@@ -168,3 +298,33 @@ def chosen_tokens(
     decided = control.decide(facts, Limits(*(limit.repeat(count) for limit in Limits.of([budget]))))
     forced = np.array([one.rest is Rest.NOTHING and len(one.ids) == 1 for one in control.sets])
     return ~forced[decided]
+
+
+def is_truncated(
+    completion_ids: Sequence[int], chosen: NDArray[np.bool_], budget: StepBudget, ids: ControlIds
+) -> bool:
+    """Tell whether a token limit ended something: a field, the answer, or the thinking before its step limit.
+
+    An END that the step limit forces is no truncation: the model knew nothing else was possible when its last
+    step was whole.
+    """
+    forced = [token for token, free in zip(completion_ids, chosen, strict=True) if not free]
+    cut = {ids.eos, *(ids[token] for token in FIELD_ENDS)}
+    if not cut.isdisjoint(forced):
+        return True
+    steps = list(completion_ids).count(ids[ControlToken.STEP_END])
+    return ids[ControlToken.END] in forced and (budget.max_steps is None or steps < budget.max_steps)
+
+
+def local_share(completions: int, group: int, processes: int) -> int:
+    """Return how many completions each process writes.
+
+    Raises:
+        InputError: if a group would have to be divided.
+    """
+    if completions % (group * processes):
+        raise InputError(
+            f"{completions // group} prompts cannot be shared by {processes} processes: a group stays on one "
+            "process, so make 'prompts' a multiple of the number of processes."
+        )
+    return completions // processes

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from steiner.core import Settings
+from steiner.train.prompt_settings import PromptSettings
 from steiner.train.rewards import DagReward, OutcomeReward, RewardSettings
 
 Precision = Literal["auto", "bf16", "fp32"]
@@ -95,7 +96,7 @@ class OptimiserSettings(Settings):
     matrix_learning_rate: float = Field(default=0.02, gt=0)
     """Of Muon. It follows the same schedule."""
     batch_size: int = Field(default=16, ge=1)
-    """Sequences per device and step."""
+    """Sequences per device and step; with packing, rows."""
     gradient_accumulation: int = Field(default=1, ge=1)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_share: float = Field(default=0.03, ge=0, lt=1)
@@ -124,24 +125,47 @@ class StageSettings(Settings):
     """Logger of transformers, for example `trackio` or `wandb`."""
 
 
+def check_rows(row_tokens: int | None, context: int) -> None:
+    """Refuse packed rows that are longer than the context.
+
+    Raises:
+        ValueError: says so.
+    """
+    if row_tokens is not None and row_tokens > context:
+        raise ValueError(f"row_tokens {row_tokens} is more than the context of {context} tokens")
+
+
 class CptSettings(StageSettings):
     """Continual pre-training: plain text mixed with reasoning paths, loss on every token."""
 
     dataset: str
     """Folder that `steiner dataset` wrote."""
     text: tuple[str, ...] = ()
-    """Plain-text files. Lines are kept; a blank line or the end of a file ends a document."""
+    """Plain text: `.txt` files (a blank line or the end of the file ends a document; lines are kept), `.jsonl`
+    and `.parquet` files, and datasets of the hub as `owner/name` or `owner/name:config`. Documents are taken
+    from all in turn."""
+    text_column: str = "text"
+    """Column that holds the text of `.jsonl`, `.parquet` and hub datasets."""
     text_share: float = Field(default=0.5, ge=0, lt=1)
     """Share of the tokens that are plain text; needs `text` unless it is 0."""
     tokens: int = Field(ge=1)
     """Tokens in all. The data is repeated if it holds fewer."""
     context: int = Field(default=4096, ge=32)
     """Longest sequence in tokens."""
+    mask_wrong_steps: bool = False
+    """No loss on steps from which the right answer is out of reach; see `SftSettings.mask_wrong_steps`."""
+    packing: bool = True
+    """Fill rows with several sequences that do not attend to each other; where something must be cut to fill
+    them, plain text comes first. Off: paths are padded to like length, documents joined to blocks."""
+    row_tokens: int | None = Field(default=None, ge=32)
+    """Tokens of a packed row, at most `context`, which is the default."""
     text_block: int = Field(default=512, ge=32)
-    """Documents are joined, with end-of-text tokens between them, to blocks of so many tokens."""
+    """Without packing: documents are joined, with end-of-text tokens between them, to blocks of so many
+    tokens, and attend to what is before them in the block."""
 
     @model_validator(mode="after")
     def _check(self) -> CptSettings:
+        check_rows(self.row_tokens, self.context)
         if self.text_share > 0 and not self.text:
             raise ValueError(
                 "text_share is above 0, so 'text' must name at least one file (or set text_share = 0)"
@@ -157,6 +181,22 @@ class SftSettings(StageSettings):
     """Tokens in all, prompt included; instead of `epochs`."""
     epochs: float = Field(default=1.0, gt=0)
     context: int = Field(default=8192, ge=32)
+    """Longest sequence in tokens, prompt included."""
+    mask_wrong_steps: bool = False
+    """No loss on steps from which the right answer is out of reach. The reflection of one that the search
+    goes back from keeps it, and so do all moves."""
+    packing: bool = True
+    """Fill rows with several sequences that do not attend to each other; none is cut. Off: sequences of like
+    length are padded to the longest."""
+    row_tokens: int | None = Field(default=None, ge=32)
+    """Tokens of a packed row, at most `context`, which is the default."""
+    prompts: PromptSettings = PromptSettings()
+    """How prompts vary; by default they are the dataset's."""
+
+    @model_validator(mode="after")
+    def _check(self) -> SftSettings:
+        check_rows(self.row_tokens, self.context)
+        return self
 
 
 class RlSettings(StageSettings):
@@ -190,6 +230,8 @@ class RlSettings(StageSettings):
     divide_by_std: bool = True
     """Divide by the standard deviation of the group. Without it (Dr. GRPO) groups that are nearly always
     right or wrong count no more than others."""
+    rollout_batch: int | None = Field(default=None, ge=1)
+    """Completions written at once on a process, to spare memory; all by default."""
     mask_flat: bool = True
     """Keep groups whose completions all earned the same out of the loss: they say nothing."""
     mask_truncated: bool = True

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trl import SFTConfig, SFTTrainer
 
 from steiner.core import Progress, digest
 from steiner.dataset.read import load_samples, load_statistics
+from steiner.protocol import ControlIds
+from steiner.train import processes
+from steiner.train.batches import PackedCollator, PackedRow, pack_epochs, pack_mixture, rows_to_dataset
 from steiner.train.data import (
     Example,
     check_context,
     draw,
+    draw_epochs,
     mix,
-    path_sequences,
-    read_documents,
-    text_sequences,
+    path_examples,
+    text_blocks,
+    text_examples,
     to_dataset,
 )
 from steiner.train.model import load_model, load_tokenizer
 from steiner.train.optimiser import make_optimiser
+from steiner.train.prompts import make_prompts, read_facts
 from steiner.train.settings import CptSettings, SftSettings
 from steiner.train.stage import (
     StageFolder,
@@ -30,6 +36,22 @@ from steiner.train.stage import (
     stage_inputs,
     trainer_arguments,
 )
+from steiner.train.text import encode_documents, read_documents, sources_digest
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+
+class Material(NamedTuple):
+    """What a stage trains on, in order."""
+
+    dataset: Dataset
+    tokens: int
+    """Without padding."""
+    longest: Sequence[Example]
+    """The sequences that the model must be able to read whole."""
+    packed: bool
 
 
 def train_cpt(
@@ -42,25 +64,13 @@ def train_cpt(
     Raises:
         InputError, ResumeError: see `steiner.core.errors`; the message says what to do.
     """
-    texts = {
-        "text": digest([Path(path).read_bytes().hex() for path in settings.text if Path(path).is_file()])
-    }
+    texts = {"text": sources_digest(settings.text)}
     inputs = stage_inputs(settings, dataset=_dataset_digest(settings.dataset), **texts)
     with StageFolder("cpt", settings, inputs, force=force) as folder:
         if folder.is_complete:
             return folder.record()
         tokenizer = load_tokenizer(settings.model)
-        rows = load_samples(settings.dataset, "train", tokenizer)
-        examples = mix(
-            path_sequences(rows, completion_only=False),
-            lambda limit: text_sequences(
-                read_documents(settings.text), tokenizer, settings.text_block, limit
-            ),
-            tokens=settings.tokens,
-            text_share=settings.text_share,
-            seed=settings.seed,
-        )
-        return _fit(folder, settings, examples, tokenizer, settings.context, progress)
+        return _fit(folder, settings, cpt_material(settings, tokenizer), tokenizer, progress)
 
 
 def train_sft(
@@ -76,42 +86,114 @@ def train_sft(
         if folder.is_complete:
             return folder.record()
         tokenizer = load_tokenizer(settings.model)
-        paths = path_sequences(load_samples(settings.dataset, "train", tokenizer), completion_only=True)
-        tokens = settings.tokens or round(settings.epochs * sum(len(p.ids) for p in paths))
-        examples = draw(paths, tokens, settings.seed)
-        return _fit(folder, settings, examples, tokenizer, settings.context, progress)
+        return _fit(folder, settings, sft_material(settings, tokenizer), tokenizer, progress)
 
 
-def _fit(  # type: ignore[no-untyped-def]
+def cpt_material(settings: CptSettings, tokenizer: PreTrainedTokenizerBase) -> Material:
+    """Return what continual pre-training reads: a function of the settings and the files alone.
+
+    Raises:
+        InputError: if the dataset or a text cannot be used, or a path is longer than a row.
+    """
+    rows = load_samples(settings.dataset, "train", tokenizer)
+    masked = ControlIds.from_tokenizer(tokenizer) if settings.mask_wrong_steps else None
+    paths = path_examples(rows, completion_only=False, masked=masked)
+    if not settings.packing:
+        mixed = mix(
+            paths,
+            lambda limit: text_blocks(
+                encode_documents(read_documents(settings.text, settings.text_column), tokenizer),
+                settings.text_block,
+                limit,
+            ),
+            tokens=settings.tokens,
+            text_share=settings.text_share,
+            seed=settings.seed,
+        )
+        return _padded(mixed)
+    room = settings.row_tokens or settings.context
+    check_context(paths, room, None)
+    count = max(1, round(settings.tokens / room))
+    wanted = round(count * room * settings.text_share)
+    drawn = draw(paths, count * room - wanted, settings.seed)
+    texts: list[Example] = []
+    if wanted:
+        documents = encode_documents(read_documents(settings.text, settings.text_column), tokenizer)
+        texts = draw(text_examples(documents, wanted), wanted, settings.seed + 1)
+    return _packed(pack_mixture(drawn, texts, room, count, settings.seed), paths)
+
+
+def sft_material(settings: SftSettings, tokenizer: PreTrainedTokenizerBase) -> Material:
+    """Return what fine-tuning reads: a function of the settings and the dataset alone.
+
+    Raises:
+        InputError: if the dataset cannot be used, a sample is longer than a row, or a share cannot be met.
+    """
+    rows = load_samples(settings.dataset, "train", tokenizer)
+    masked = ControlIds.from_tokenizer(tokenizer) if settings.mask_wrong_steps else None
+    room = (settings.row_tokens or settings.context) if settings.packing else settings.context
+    prompts = None
+    if settings.prompts.changes_prompts:
+        prompts = make_prompts(
+            read_facts(rows),
+            settings.prompts,
+            tokenizer,
+            context=room,
+            system=load_statistics(settings.dataset).system_prompt,
+            seed=settings.seed,
+        )
+    paths = path_examples(rows, completion_only=True, masked=masked, prompts=prompts)
+    tokens = settings.tokens or round(settings.epochs * sum(len(p.ids) for p in paths))
+    if not settings.packing:
+        return _padded(draw(paths, tokens, settings.seed))
+    check_context(paths, room, None)
+    return _packed(pack_epochs(draw_epochs(paths, tokens, settings.seed), room, settings.seed), paths)
+
+
+def _padded(examples: list[Example]) -> Material:
+    return Material(to_dataset(examples), sum(len(e.ids) for e in examples), examples, packed=False)
+
+
+def _packed(rows: list[PackedRow], paths: list[Example]) -> Material:
+    return Material(rows_to_dataset(rows), sum(len(row.input_ids) for row in rows), paths, packed=True)
+
+
+def batching(material: Material, model: Any, pad_id: int) -> tuple[dict[str, Any], PackedCollator | None]:
+    """Return the arguments of `SFTConfig` that decide the batches, and what makes them if it is not TRL."""
+    # Sequences are tokenised already; TRL's preparation would only copy them.
+    arguments = {"max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}}
+    if not material.packed:
+        like_length = {"train_sampling_strategy": "group_by_length", "length_column_name": "length"}
+        return arguments | like_length, None
+    flat = "flash" in str(model.config._attn_implementation)
+    return arguments | {"train_sampling_strategy": "sequential"}, PackedCollator(pad_id, flat=flat)
+
+
+def _fit(
     folder: StageFolder,
     settings: CptSettings | SftSettings,
-    examples: list[Example],
-    tokenizer,
-    context: int,
+    material: Material,
+    tokenizer: PreTrainedTokenizerBase,
     progress: Progress | None,
 ) -> TrainingRecord:
     model = load_model(settings.model, tokenizer, settings.seed, settings.optimiser.precision)
-    check_context(examples, context, getattr(model.config, "max_position_embeddings", None))
+    limit = getattr(model.config, "max_position_embeddings", None)
+    check_context(material.longest, settings.context, limit)
     optimiser = settings.optimiser
-    steps = math.ceil(len(examples) / (optimiser.batch_size * optimiser.gradient_accumulation))
+    sequences = optimiser.batch_size * optimiser.gradient_accumulation * processes.world_size()
+    steps = math.ceil(len(material.dataset) / sequences)
     watch = Watch(folder.name, progress)
+    arguments, collator = batching(material, model, int(tokenizer.pad_token_id))
     trainer = SFTTrainer(
         model=model,
-        args=SFTConfig(
-            **trainer_arguments(settings, optimiser, steps),
-            max_length=None,
-            # Sequences are tokenised already; TRL's preparation would only copy them.
-            dataset_kwargs={"skip_prepare_dataset": True},
-            train_sampling_strategy="group_by_length",
-            length_column_name="length",
-        ),
-        train_dataset=to_dataset(examples),
+        args=SFTConfig(**trainer_arguments(settings, optimiser, steps), **arguments),
+        data_collator=collator,
+        train_dataset=material.dataset,
         processing_class=tokenizer,
         callbacks=[watch],
         optimizers=(make_optimiser(model, optimiser), None),
     )
-    total = sum(len(example.ids) for example in examples)
-    return run_trainer(folder, trainer, watch, tokenizer, tokens=lambda: total)
+    return run_trainer(folder, trainer, watch, tokenizer, tokens=lambda: material.tokens)
 
 
 def _dataset_digest(folder: str) -> str:

@@ -8,7 +8,7 @@ from steiner.core import Settings
 from steiner.graph.settings import BranchOrder, SampleSettings
 from steiner.problems.countdown import CountdownSettings
 from steiner.synthesis import SynthesisSettings
-from steiner.train.rewards import RewardWeights
+from steiner.train.rewards import DagReward, OutcomeReward
 from steiner.train.settings import (
     Architecture,
     CptSettings,
@@ -110,6 +110,7 @@ def cpt_settings(plan: Plan, run: Path) -> CptSettings:
         text_share=0.5,
         tokens=plan.cpt_tokens,
         context=plan.architecture.context,
+        packing=False,
         text_block=256,
         optimiser=_optimiser("constant", 0.05),
         seed=plan.seed,
@@ -124,6 +125,7 @@ def sft_settings(plan: Plan, run: Path) -> SftSettings:
         dataset=str(run / "dataset"),
         tokens=plan.sft_tokens,
         context=plan.architecture.context,
+        packing=False,
         optimiser=_optimiser("linear", 0.02),
         seed=plan.seed,
     )
@@ -142,8 +144,7 @@ def rl_settings(plan: Plan, run: Path) -> RlSettings:
         max_steps=plan.limits[-1],
         max_reasoning_tokens=max_reasoning_tokens(plan),
         max_answer_tokens=24,
-        step_weight=0.2,
-        rewards=RewardWeights(),
+        rewards=(OutcomeReward(), DagReward(weight=0.2)),
         optimiser=OptimiserSettings(
             learning_rate=2e-5,
             batch_size=plan.rl_prompts * plan.rl_group,

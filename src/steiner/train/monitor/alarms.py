@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steiner.core import Record
-from steiner.train.monitor.change import WINDOW, Change, Values, changes, moments
+from steiner.train.monitor.change import WINDOW, Change, Values, above_lowest, changes, moments
 from steiner.train.monitor.figures import UpdateFigures
 
 STALE = "stale_weights"
@@ -214,11 +214,10 @@ def _truncated(series: Sequence[Values]) -> tuple[int, str] | None:
 
 
 def _loss_rises(series: Sequence[Values]) -> tuple[int, str] | None:
-    (loss,) = series
-    compared = changes(loss)
+    compared = above_lowest(series[0])
     return _first(
-        [(c.z >= CHANGE_Z) & (c.now >= (1 + LOSS_RISE) * c.before) for c in compared],
-        lambda ref, i: f"loss {_moved(compared[ref], i, '.3f')}",
+        [(compared.z >= CHANGE_Z) & (compared.now >= (1 + LOSS_RISE) * compared.before)],
+        lambda _, i: f"loss {_moved(compared, i, '.3f')}",
     )
 
 

@@ -68,6 +68,19 @@ def changes(values: Sequence[float] | Values) -> tuple[Change, Change]:
     return _change(first, now), _change(previous, now)
 
 
+def above_lowest(values: Sequence[float] | Values) -> Change:
+    """Return the last window against the one with the lowest mean among those that ended before it began."""
+    every = moments(np.asarray(values, dtype=np.float64))
+    count = len(every.mean) - WINDOW
+    if count <= 0:
+        return Change(np.zeros(0), np.zeros(0), np.zeros(0))
+    earlier = np.arange(count)
+    falls = every.mean[:count] <= np.minimum.accumulate(every.mean[:count])
+    lowest = np.maximum.accumulate(np.where(falls, earlier, 0))
+    before = Moments(every.mean[lowest], every.variance[lowest])
+    return _change(before, Moments(every.mean[WINDOW:], every.variance[WINDOW:]))
+
+
 def _change(before: Moments, now: Moments) -> Change:
     rise = now.mean - before.mean
     error = np.sqrt(2.0 * np.maximum(before.variance, now.variance) / WINDOW)

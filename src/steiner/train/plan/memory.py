@@ -68,7 +68,8 @@ def numbers(workload: Workload, sharding: Sharding) -> Numbers:
     stored = 2 if workload.weights == "bf16" and workload.compute == "bf16" else 4
     residual = stored
     if workload.lora_rank is not None:
-        return Numbers(4, compute, compute, compute, 4, 4)
+        frozen = compute if sharding == "fsdp" else stored
+        return Numbers(4, frozen, compute, frozen, 4, 4)
     if sharding == "fsdp":
         return Numbers(4, compute, compute, compute, 4, 4)
     return Numbers(stored, stored, compute, residual, stored, stored)

@@ -113,11 +113,16 @@ def plan_layout(shape: ModelShape, workload: Workload, cluster: Cluster, shardin
 def plan_layouts(shape: ModelShape, workload: Workload, cluster: Cluster) -> list[LayoutPlan]:
     """Return the plan of each layout that the GPUs allow, then each with LoRA."""
     shardings: list[Sharding] = ["single"] if cluster.gpus == 1 else ["single", "ddp", "fsdp"]
-    adapted = workload.model_copy(update={"lora_rank": workload.lora_rank or LORA_RANK})
-    whole = [] if workload.lora_rank is not None else [workload]
+    given = workload.lora_rank is not None
+    adapted, whole = (workload, []) if given else (_with_lora(workload), [workload])
     return [
         plan_layout(shape, work, cluster, sharding) for work in [*whole, adapted] for sharding in shardings
     ]
+
+
+def _with_lora(workload: Workload) -> Workload:
+    """Return the workload with adapters on a model that is frozen in the precision it is computed in."""
+    return workload.model_copy(update={"lora_rank": LORA_RANK, "weights": workload.compute})
 
 
 def choose_sharding(shape: ModelShape, workload: Workload, cluster: Cluster) -> Sharding:
@@ -207,7 +212,7 @@ def _more_gpus(setting: Setting) -> Options:
 
 def _lora(setting: Setting) -> Options:
     if setting.workload.lora_rank is None:
-        yield f"LoRA of rank {LORA_RANK}", _change(setting, lora_rank=LORA_RANK)
+        yield f"LoRA of rank {LORA_RANK}", setting._replace(workload=_with_lora(setting.workload))
 
 
 def _shorter_context(setting: Setting) -> Options:

@@ -13,7 +13,14 @@ from steiner.dataset.statistics import STATISTICS, load_statistics
 from steiner.train.plan.architecture import ModelShape, read_shape
 from steiner.train.plan.families import known_shape, unknown_model
 from steiner.train.plan.workload import Engine, Rollouts, StageName, Workload
-from steiner.train.settings import Architecture, CptSettings, ModelSettings, RlSettings, SftSettings
+from steiner.train.settings import (
+    Architecture,
+    CptSettings,
+    ModelSettings,
+    RlSettings,
+    SftSettings,
+    Weights,
+)
 
 ROW_MULTIPLE = 64
 """A new model's vocabulary is rounded up to it, as steiner.train.model does."""
@@ -61,18 +68,21 @@ def workload_of(settings: StageSettingsOf, shape: ModelShape, options: Options) 
     """
     optimiser = settings.optimiser
     compute = "fp32" if optimiser.precision == "fp32" else "bf16"
-    stored = "fp32" if shape.dtype == "float32" or compute == "fp32" else "bf16"
+    adapters = settings.model.lora
+    rank = options.lora or (None if adapters is None else adapters.rank)
     checkpointing = options.checkpointing
     common: dict[str, Any] = {
         "batch": options.batch or optimiser.batch_size,
         "accumulation": options.accumulation or optimiser.gradient_accumulation,
         "optimiser": options.optimiser or optimiser.algorithm,
         "compute": compute,
-        "weights": options.weights or stored,
+        "weights": options.weights or _weights(settings.model.weights, compute, rank is not None),
         "checkpointing": optimiser.gradient_checkpointing if checkpointing is None else checkpointing,
         "loss": options.loss,
-        "lora_rank": options.lora,
+        "lora_rank": rank,
     }
+    if adapters is not None and not adapters.train_rows:
+        common["new_tokens"] = 0
     if isinstance(settings, RlSettings):
         values, notes = _rl(settings, options, common["batch"])
     elif isinstance(settings, CptSettings):
@@ -86,6 +96,13 @@ def workload_of(settings: StageSettingsOf, shape: ModelShape, options: Options) 
             f"{shape.positions:,} positions of {shape.name}. Give a shorter context."
         )
     return Planned(workload, tuple(notes))
+
+
+def _weights(wanted: Weights, compute: str, frozen: bool) -> str:
+    """Return how weights are kept, as steiner.train.model does it."""
+    if wanted == "auto":
+        return compute if frozen else "fp32"
+    return wanted
 
 
 def _cpt(settings: CptSettings, options: Options) -> tuple[dict[str, Any], list[str]]:

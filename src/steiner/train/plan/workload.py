@@ -54,8 +54,9 @@ class Workload(Settings):
     optimiser: Literal["adamw", "muon"] = "adamw"
     compute: Literal["bf16", "fp32"] = "bf16"
     weights: Literal["bf16", "fp32"] = "bf16"
-    """How one GPU keeps the weights; fp32 with bf16 computation is mixed precision. FSDP with bf16
-    computation keeps fp32 whatever stands here, because accelerate casts what is trained to it."""
+    """How one GPU keeps the weights, with LoRA those that it freezes; fp32 with bf16 computation is mixed
+    precision. FSDP with bf16 computation keeps fp32 whatever stands here, because accelerate casts what is
+    trained to it."""
     checkpointing: bool = False
     loss: Literal["chunked", "full"] = "chunked"
     """`chunked`: TRL's fused output matrix, which never holds all logits. `full`: transformers' own loss."""
