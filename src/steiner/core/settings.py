@@ -59,13 +59,26 @@ def _complaints(cls: type[BaseModel], error: ValidationError) -> Iterator[str]:
 
 
 def _model_at(cls: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """Follow a validation error's location down through nested models."""
-    model: type[BaseModel] | None = cls
+    """Follow a validation error's location down through nested models, lists of them and tagged unions."""
+    models = [cls]
     for part in location:
-        if model is None or not isinstance(part, str) or part not in model.model_fields:
-            return None
-        annotation = model.model_fields[part].annotation
-        # `Inner | None` has the parts Inner and None, a plain class has none.
-        options = get_args(annotation) or (annotation,)
-        model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-    return model
+        if isinstance(part, int):
+            continue  # a place in a list
+        owner = next((model for model in models if part in model.model_fields), None)
+        if owner is not None:
+            models = list(_models_in(owner.model_fields[part].annotation))
+        else:
+            models = [model for model in models if _has_tag(model, part)]
+    return models[0] if models else None
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _has_tag(model: type[BaseModel], tag: str) -> bool:
+    """Whether a model is the one of a union that `tag` stands for: one of its fields can be nothing else."""
+    return any(get_args(field.annotation) == (tag,) for field in model.model_fields.values())

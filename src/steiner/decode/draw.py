@@ -37,9 +37,7 @@ def uniforms(seeds: NDArray[np.uint64], places: NDArray[np.int64]) -> NDArray[np
 class SeededDraw:
     """A logits processor that leaves of each row only the token that was drawn; to be the last one."""
 
-    def __init__(
-        self, seeds: Sequence[int], starts: Sequence[int], temperature: float, top_p: float
-    ) -> None:
+    def __init__(self, seeds: Sequence[int], starts: Sequence[int], temperature: float, top_p: float) -> None:
         """Prepare a batch.
 
         Args:

@@ -4,7 +4,12 @@ Settings, rewards and advantages are light; the stages themselves import torch a
 `steiner.train.cpt`, `steiner.train.sft` and `steiner.train.rl`.
 """
 
-from steiner.train.advantages import outcome_advantages, process_advantages, token_advantages
+from steiner.train.advantages import (
+    group_advantages,
+    outcome_advantages,
+    process_advantages,
+    token_advantages,
+)
 from steiner.train.rewards import (
     Attempt,
     DagReward,
@@ -27,16 +32,22 @@ from steiner.train.settings import (
 
 __all__ = [
     "Architecture",
+    "Attempt",
     "CptSettings",
+    "DagReward",
+    "Earned",
     "GeneratedStep",
     "LoraSettings",
     "ModelSettings",
+    "MonteCarloReward",
     "OptimiserSettings",
-    "RewardWeights",
+    "OutcomeReward",
+    "ProgressReward",
     "RlSettings",
     "SftSettings",
+    "earn",
+    "group_advantages",
     "outcome_advantages",
     "process_advantages",
-    "step_rewards",
     "token_advantages",
 ]

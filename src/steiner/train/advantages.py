@@ -3,7 +3,7 @@
 Process supervision follows DeepSeekMath (Shao et al. 2024, https://arxiv.org/abs/2402.03300, section 4.1.3):
 the rewards of all steps of all completions of a group are normalised together, and a token's advantage is the
 sum of the normalised rewards of the steps that end at it or later. Outcome supervision (section 4.1.2)
-normalises one reward per completion. Normalised means (r − mean) / (std + ε) with the sample standard deviation;
+normalises one reward per completion. Normalised means (r − mean) / (std + ε) with the sample deviation std;
 Dr. GRPO (Liu et al. 2025, https://arxiv.org/abs/2503.20783) leaves the division out.
 
 Advantages have no unit where they are divided by the standard deviation, else that of the reward.
@@ -81,8 +81,8 @@ def group_advantages(
     """Return the advantages of the completions of one group under several rewards.
 
     `normalise_then_sum` normalises each reward over the group and adds the results by weight, so that a
-    weight counts whatever the scale of its reward. `sum_then_normalise` adds the weighted rewards first: those
-    of whole completions to one, those of steps to one for each kind of credit.
+    weight counts whatever the scale of its reward. `sum_then_normalise` adds the weighted rewards first:
+    those of whole completions to one, those of steps to one for each kind of credit.
 
     Args:
         earned_G: what each completion earned, each parallel to `rewards`.
@@ -193,7 +193,5 @@ def _normalised(values: NDArray[np.float64], divide_by_std: bool) -> NDArray[np.
     if values.size < 2 or np.ptp(values) == 0.0:
         return np.zeros_like(values)
     centred = values - values.mean()
-    normalised: NDArray[np.float64] = (
-        centred / (values.std(ddof=1) + EPSILON) if divide_by_std else centred
-    )
+    normalised: NDArray[np.float64] = centred / (values.std(ddof=1) + EPSILON) if divide_by_std else centred
     return normalised

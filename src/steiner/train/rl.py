@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 class StepRewardTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL has no types
     """GRPO whose advantages have shape (B, T): TRL takes them as they are.
 
-    Only the advantages are replaced, and groups that teach nothing leave the loss. Sampling goes through TRL's
-    `rollout_func`, figures and the logged reward through a reward function; loss, clipping and KL are TRL's.
+    Only the advantages are replaced, and groups that teach nothing leave the loss. Sampling goes through
+    TRL's `rollout_func`, figures and the logged reward through a reward function; loss, clipping and KL are TRL's.
     """
 
     def __init__(self, *, collector: _Collector, **arguments: Any) -> None:
@@ -147,7 +147,7 @@ def batch_figures(
                 group=r.group,
                 reward=sum(earned.steps) + (earned.end or 0.0) + (earned.whole or 0.0),
                 right=r.right,
-                well_formed=parsed.finished and not parsed.errors,
+                well_formed=parsed.complete,
                 truncated=r.truncated,
                 signal=not lessons[place // settings.group].flat,
                 max_steps=r.budget.max_steps,
@@ -183,52 +183,41 @@ def train_rl(
     Args:
         settings: everything that decides the outcome.
         is_right: grades an answer.
-        reader: reads steps into the exact states of the run's task; None if it has none.
+        reader: reads steps into the exact states of the run's task; None if it has none. Then, and where a
+            graph was not made from states, steps are found by the rules that clustered the graph.
         progress: is told how far the work is.
         force: discard an earlier training of other settings in the same folder.
 
     Raises:
         InputError, ResumeError: see `steiner.core.errors`; the message says what to do.
     """
-    if settings.step_weight > 0 and reader is None:
-        raise InputError(
-            "A step-level reward needs a task with exact states, and the task of this run has none that "
-            "steps can be read into: set step_weight = 0 to train on the outcome alone."
-        )
     with RunDir(settings.run, read_only=True) as run:
         inputs = stage_inputs(settings, graphs=stage_digest(run, "graphs"))
         with StageFolder("rl", settings, inputs, force=force) as folder:
             if folder.is_complete:
                 return folder.record()
             tokenizer = load_tokenizer(settings.model)
-            problems = _problems(run, settings, tokenizer, reader)
-            return _fit(folder, settings, problems, tokenizer, is_right, reader, progress)
+            problems = _problems(run, settings, tokenizer)
+            writer = RolloutWriter(settings, problems, is_right, reader, _clustering(run))
+            return _fit(folder, settings, len(problems), tokenizer, writer, progress)
 
 
 def _fit(
     folder: StageFolder,
     settings: RlSettings,
-    problems: list[RlProblem],
+    problems: int,
     tokenizer: PreTrainedTokenizerBase,
-    is_right: IsRight,
-    reader: StepReader | None,
+    writer: RolloutWriter,
     progress: Progress | None,
 ) -> TrainingRecord:
     model = load_model(settings.model, tokenizer, settings.seed, settings.optimiser.precision)
-    writer = RolloutWriter(settings, problems, is_right, reader)
     collector = _Collector(settings, writer, tokenizer)
     watch = Watch("rl", progress)
-    batch = settings.prompts * settings.group
+    accumulation = _accumulation(settings)
     # Completions are not in a checkpoint, so one is written only where all updates on a batch are done.
     arguments = trainer_arguments(
         settings, settings.optimiser, settings.steps, whole_steps=settings.iterations
     )
-    accumulation = max(1, batch // settings.optimiser.batch_size)
-    if accumulation * settings.optimiser.batch_size != batch:
-        raise InputError(
-            f"prompts × group = {batch} completions per update must be a multiple of the optimiser's "
-            f"batch_size {settings.optimiser.batch_size}."
-        )
     trainer = StepRewardTrainer(
         collector=collector,
         model=model,
@@ -245,7 +234,7 @@ def _fit(
             remove_unused_columns=False,
             shuffle_dataset=False,
         ),
-        train_dataset=_prompts(settings, len(problems)),
+        train_dataset=_prompts(settings),
         processing_class=tokenizer,
         callbacks=[watch],
         optimizers=(make_optimiser(model, settings.optimiser), None),
@@ -254,10 +243,26 @@ def _fit(
     return run_trainer(folder, trainer, watch, tokenizer, tokens=lambda: total(collector.tokens))
 
 
-def _problems(
-    run: RunDir, settings: RlSettings, tokenizer: PreTrainedTokenizerBase, reader: StepReader | None
-) -> list[RlProblem]:
-    """Read the problems that one training needs, each with its graph if steps are rewarded."""
+def _accumulation(settings: RlSettings) -> int:
+    """Return the micro-batches of one update on each process.
+
+    Raises:
+        InputError: if the completions of an update cannot be divided so.
+    """
+    batch = settings.prompts * settings.group
+    share = local_share(batch, settings.group, world_size())
+    size = settings.optimiser.batch_size
+    if share % size:
+        of = f" ({share} on each of {world_size()} processes)" if share < batch else ""
+        raise InputError(
+            f"prompts × group = {batch} completions per update{of} must be a multiple of the optimiser's "
+            f"batch_size {size}."
+        )
+    return share // size
+
+
+def _problems(run: RunDir, settings: RlSettings, tokenizer: PreTrainedTokenizerBase) -> list[RlProblem]:
+    """Read the problems that one training needs, each with its graph."""
     wanted = settings.steps * settings.prompts
     records = [r for r in run.journal.records("graphs") if r.body != b"null"]
     random.Random(f"{settings.seed}:rl-problems").shuffle(records)
@@ -266,20 +271,22 @@ def _problems(
         body = run.journal.get("problems", record.key)
         assert body is not None  # a graph is made from its problem
         problem = Problem.model_validate_json(body.body)
-        nodes = None
-        if reader is not None and settings.step_weight > 0:
-            graph = StepGraph.model_validate_json(record.body)
-            nodes = NodeIndex(graph, reader.start_state(problem))
         prompt = encode_prompt(tokenizer, [Message(role="user", content=problem.blind().prompt)])
-        chosen.append(RlProblem(problem, tuple(prompt), nodes))
+        chosen.append(RlProblem(problem, tuple(prompt), record.body))
     if not chosen:
         raise InputError(f"{run.path} has no problem with a step graph: run `steiner graph` first.")
     return chosen
 
 
-def _prompts(settings: RlSettings, problems: int) -> Dataset:
-    """Return one row per prompt of the whole training: the number of a problem, as text."""
+def _clustering(run: RunDir) -> ClusterSettings:
+    """Return how the graphs of a run were clustered: new steps are compared in the same way."""
+    stage = run.journal.stage("graphs")
+    return ClusterSettings.model_validate((stage.settings if stage else {}).get("text", {}))
+
+
+def _prompts(settings: RlSettings) -> Dataset:
+    """Return one row per prompt of the whole training: its number, as text."""
     import datasets
 
-    numbers = [str(i % problems) for i in range(settings.steps * settings.prompts)]
+    numbers = [str(number) for number in range(settings.steps * settings.prompts)]
     return datasets.Dataset.from_dict({"prompt": numbers})

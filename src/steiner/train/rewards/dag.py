@@ -96,9 +96,10 @@ def _reward(step: GeneratedStep, stands: NodeFacts | None, settings: DagReward) 
 
 
 def _path(steps: tuple[GeneratedStep, ...], settings: DagReward) -> float:
-    scores = [
-        node_score(step.facts, settings) if step.facts is not None and step.sound and not step.repeated else 0.0
-        for step in steps
-        if step.facts is not None or not step.sound or step.repeated
-    ]
+    scores = []
+    for step in steps:
+        if not step.sound or step.repeated:
+            scores.append(0.0)
+        elif step.facts is not None:
+            scores.append(node_score(step.facts, settings))
     return settings.path * sum(scores) / len(scores) if scores else 0.0
