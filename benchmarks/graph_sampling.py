@@ -17,7 +17,7 @@ import itertools
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import networkx
 
@@ -99,14 +99,14 @@ def timed(work: Callable[[], list[list[int]]]) -> float:
     return seconds
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run both in turns and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--layers", type=int, default=10)
     parser.add_argument("--width", type=int, default=4)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     graph = layered(options.layers, options.width)
     count = Routes(graph).count
     size = f"{len(graph.nodes)} nodes, {len(graph.edges)} edges, {count:,} routes"
