@@ -26,6 +26,7 @@ from steiner.train.data import (
 )
 from steiner.train.model import load_model, load_tokenizer
 from steiner.train.optimiser import make_optimiser
+from steiner.train.order import like_length
 from steiner.train.prompts import make_prompts, read_facts
 from steiner.train.settings import CptSettings, SftSettings
 from steiner.train.stage import (
@@ -110,7 +111,7 @@ def cpt_material(settings: CptSettings, tokenizer: PreTrainedTokenizerBase) -> M
             text_share=settings.text_share,
             seed=settings.seed,
         )
-        return _padded(mixed)
+        return _padded(mixed, settings)
     room = settings.row_tokens or settings.context
     check_context(paths, room, None)
     count = max(1, round(settings.tokens / room))
@@ -145,13 +146,21 @@ def sft_material(settings: SftSettings, tokenizer: PreTrainedTokenizerBase) -> M
     paths = path_examples(rows, completion_only=True, masked=masked, prompts=prompts)
     tokens = settings.tokens or round(settings.epochs * sum(len(p.ids) for p in paths))
     if not settings.packing:
-        return _padded(draw(paths, tokens, settings.seed))
+        return _padded(draw(paths, tokens, settings.seed), settings)
     check_context(paths, room, None)
     return _packed(pack_epochs(draw_epochs(paths, tokens, settings.seed), room, settings.seed), paths)
 
 
-def _padded(examples: list[Example]) -> Material:
-    return Material(to_dataset(examples), sum(len(e.ids) for e in examples), examples, packed=False)
+def _padded(examples: list[Example], settings: CptSettings | SftSettings) -> Material:
+    order = like_length([len(e.ids) for e in examples], _per_update(settings), settings.seed)
+    ordered = [examples[index] for index in order]
+    return Material(to_dataset(ordered), sum(len(e.ids) for e in examples), examples, packed=False)
+
+
+def _per_update(settings: CptSettings | SftSettings) -> int:
+    """Return the sequences of an update, over all processes."""
+    optimiser = settings.optimiser
+    return optimiser.batch_size * optimiser.gradient_accumulation * processes.world_size()
 
 
 def _packed(rows: list[PackedRow], paths: list[Example]) -> Material:
@@ -161,12 +170,15 @@ def _packed(rows: list[PackedRow], paths: list[Example]) -> Material:
 def batching(material: Material, model: Any, pad_id: int) -> tuple[dict[str, Any], PackedCollator | None]:
     """Return the arguments of `SFTConfig` that decide the batches, and what makes them if it is not TRL."""
     # Sequences are tokenised already; TRL's preparation would only copy them.
-    arguments = {"max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}}
+    arguments = {
+        "max_length": None,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "train_sampling_strategy": "sequential",
+    }
     if not material.packed:
-        like_length = {"train_sampling_strategy": "group_by_length", "length_column_name": "length"}
-        return arguments | like_length, None
+        return arguments, None
     flat = "flash" in str(model.config._attn_implementation)
-    return arguments | {"train_sampling_strategy": "sequential"}, PackedCollator(pad_id, flat=flat)
+    return arguments, PackedCollator(pad_id, flat=flat)
 
 
 def _fit(
@@ -180,8 +192,7 @@ def _fit(
     limit = getattr(model.config, "max_position_embeddings", None)
     check_context(material.longest, settings.context, limit)
     optimiser = settings.optimiser
-    sequences = optimiser.batch_size * optimiser.gradient_accumulation * processes.world_size()
-    steps = math.ceil(len(material.dataset) / sequences)
+    steps = math.ceil(len(material.dataset) / _per_update(settings))
     watch = Watch(folder.name, progress)
     arguments, collator = batching(material, model, int(tokenizer.pad_token_id))
     trainer = SFTTrainer(
