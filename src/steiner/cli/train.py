@@ -108,7 +108,10 @@ def _task(run: str) -> str:
 
 def _say(record: TrainingRecord) -> None:
     from steiner.cli.ui import out
+    from steiner.train.processes import is_main
 
+    if not is_main():
+        return
     model = Path(record.settings["output"]) / "model"
     last = record.curve[-1].values if record.curve else {}
     loss = f", last loss {last['loss']:.4f}" if "loss" in last else ""
