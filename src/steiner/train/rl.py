@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from trl import GRPOConfig, GRPOTrainer
 
-from steiner.core import InputError, Problem, Progress
+from steiner.core import InputError, Progress
 from steiner.graph.cluster import ClusterSettings
 from steiner.protocol import ControlIds, Message, encode_prompt
 from steiner.store import RunDir
-from steiner.store.stage import stage_digest
+from steiner.train.graphs import graphs_digest, problem_of
 from steiner.train.locate_steps import StepReader
 from steiner.train.lora import copy_rows_to_reference, rows_in_place
 from steiner.train.model import load_model, load_tokenizer
@@ -192,7 +192,7 @@ def train_rl(
         InputError, ResumeError: see `steiner.core.errors`; the message says what to do.
     """
     with RunDir(settings.run, read_only=True) as run:
-        inputs = stage_inputs(settings, graphs=stage_digest(run, "graphs"))
+        inputs = stage_inputs(settings, graphs=graphs_digest(run))
         with StageFolder("rl", settings, inputs, force=force) as folder:
             if folder.is_complete:
                 return folder.record()
@@ -222,7 +222,12 @@ def _fit(
         collector=collector,
         model=model,
         args=GRPOConfig(
-            **{**arguments, "gradient_accumulation_steps": accumulation},
+            # The monitor judges every update where they are not too many to keep.
+            **{
+                **arguments,
+                "gradient_accumulation_steps": accumulation,
+                "logging_steps": max(1, settings.steps // 1000),
+            },
             num_generations=settings.group,
             steps_per_generation=accumulation,
             num_iterations=settings.iterations,
@@ -268,9 +273,7 @@ def _problems(run: RunDir, settings: RlSettings, tokenizer: PreTrainedTokenizerB
     random.Random(f"{settings.seed}:rl-problems").shuffle(records)
     chosen = []
     for record in records[:wanted]:
-        body = run.journal.get("problems", record.key)
-        assert body is not None  # a graph is made from its problem
-        problem = Problem.model_validate_json(body.body)
+        problem = problem_of(run, record)
         prompt = encode_prompt(tokenizer, [Message(role="user", content=problem.blind().prompt)])
         chosen.append(RlProblem(problem, tuple(prompt), record.body))
     if not chosen:
