@@ -25,9 +25,9 @@ def graphs_digest(run: RunDir) -> str:
         for source, known in sorted(state.inputs.items()):
             if run.journal.stage(source) is not None and stage_digest(run, source) != known:
                 raise InputError(
-                    f"The stage '{name}' of {run.path} was made from other {source} than the run holds now, so "
-                    "its graphs do not belong to its problems. Run the commands that make traces and graphs "
-                    "again, with --force."
+                    f"The stage '{name}' of {run.path} was made from other {source} than the run holds now, "
+                    "so its graphs do not belong to its problems. Run the commands that make traces and "
+                    "graphs again, with --force."
                 )
     return stage_digest(run, GRAPHS)
 
