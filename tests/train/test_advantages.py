@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steiner.train.advantages import EPSILON, outcome_advantages, process_advantages, token_advantages
+from steiner.train.advantages import (
+    EPSILON,
+    group_advantages,
+    outcome_advantages,
+    process_advantages,
+    token_advantages,
+)
+from steiner.train.rewards import DagReward, Earned, MonteCarloReward, OutcomeReward, ProgressReward
 
 # Rewards of some size: differences near the rounding error of floats mean nothing to anybody.
 REWARDS = st.integers(-200, 200).map(lambda n: n / 100)
@@ -112,3 +119,88 @@ def test_every_token_gets_its_own_or_the_following_step(steps, tail, outcome):
     advantages = token_advantages(index, [advantage for _, _, advantage in steps], outcome)
     assert advantages.shape == (len(index),)
     assert advantages.tolist() == pytest.approx(expected)
+
+
+def test_without_the_standard_deviation_by_hand():
+    # Dr. GRPO: 1 0 0 0 less its mean. Steps 0 0 4 | 0 0 2 less their mean 1, summed from behind.
+    assert outcome_advantages([1, 0, 0, 0], divide_by_std=False) == pytest.approx([0.75, -0.25, -0.25, -0.25])
+    first, second = process_advantages([[0.0, 0.0, 4.0], [0.0, 0.0, 2.0]], divide_by_std=False)
+    assert first == pytest.approx([1, 2, 3])
+    assert second == pytest.approx([-1, 0, 1])
+
+
+def test_own_credit_by_hand():
+    # As above: normalised -1 0 | 1, and nobody is paid for what comes later.
+    unit = 1 / (1 + EPSILON)
+    first, second = process_advantages([[1.0, 2.0], [3.0]], credit="own")
+    assert first == pytest.approx([-unit, 0.0])
+    assert second == pytest.approx([unit])
+    (later,) = process_advantages([[1.0, 2.0, 3.0]], credit="own", divide_by_std=False)
+    assert later == pytest.approx([-1, 0, 1])
+
+
+def test_what_follows_the_last_step_has_an_advantage_of_its_own():
+    # Tokens: START, a step, END, answer.
+    tokens = token_advantages([-1, 0, 0, -1, -1], [2.0], 0.5, end=-1.0)
+    assert tokens == pytest.approx([2.5, 2.5, 2.5, -0.5, -0.5])
+
+
+def test_several_rewards_normalised_one_by_one():
+    rewards = (OutcomeReward(weight=2.0), DagReward(weight=0.5), MonteCarloReward(weight=1.0))
+    group = [
+        (Earned(whole=1.0), Earned(steps=(1.0, 2.0)), Earned(steps=(0.0, 0.5), end=0.5)),
+        (Earned(whole=0.0), Earned(steps=(3.0,)), Earned(steps=(-0.5,), end=0.0)),
+    ]
+    first, second = group_advantages(group, [2, 1], rewards, divide_by_std=False)
+    # Outcome ±1/2. Steps of the graph -1 0 | 1, summed from behind. Changes of value: mean 0.1, each its own.
+    assert first.whole == pytest.approx(2 * 0.5)
+    assert first.steps == pytest.approx([0.5 * -1 - 0.1, 0.5 * 0 + 0.4])
+    assert first.end == pytest.approx(0.4)
+    assert second.whole == pytest.approx(2 * -0.5)
+    assert second.steps == pytest.approx([0.5 * 1 - 0.6])
+    assert second.end == pytest.approx(-0.1)
+
+
+def test_several_rewards_summed_before_they_are_normalised():
+    rewards = (OutcomeReward(weight=1.0), DagReward(weight=2.0, path=1.0), ProgressReward(weight=1.0))
+    group = [
+        (Earned(whole=1.0), Earned(steps=(1.0, 2.0), whole=0.5), Earned(steps=(0.3, 0.1))),
+        (Earned(whole=0.0), Earned(steps=(3.0,), whole=0.0), Earned(steps=(0.2,))),
+    ]
+    first, second = group_advantages(
+        group, [2, 1], rewards, aggregation="sum_then_normalise", divide_by_std=False
+    )
+    # Whole: 1 + 2 · 0.5 = 2 and 0. Graph: 2 4 | 6, mean 4, summed from behind. Progress: mean 0.2.
+    assert (first.whole, second.whole) == (pytest.approx(1), pytest.approx(-1))
+    assert first.steps == pytest.approx([-2 + 0 + 0.1, 0 - 0.1])
+    assert second.steps == pytest.approx([2 + 0])
+
+
+def test_with_one_reward_both_ways_are_the_same():
+    group = [(Earned(steps=(1.0, 5.0), whole=1.0),), (Earned(steps=(), whole=0.0),), (Earned(steps=(2.0,)),)]
+    kinds = [
+        group_advantages(group, [2, 0, 1], (DagReward(path=1.0),), aggregation=kind)
+        for kind in ("normalise_then_sum", "sum_then_normalise")
+    ]
+    for one, other in zip(*kinds, strict=True):
+        assert one.steps == pytest.approx(other.steps)
+        assert (one.end, one.whole) == pytest.approx((other.end, other.whole))
+
+
+def test_a_group_is_flat_only_if_no_reward_tells_its_members_apart():
+    rewards = (OutcomeReward(), ProgressReward())
+    same = [(Earned(whole=1.0), Earned(steps=(0.5, 0.5)))] * 3
+    assert all(one.flat for one in group_advantages(same, [2] * 3, rewards))
+    other = [*same, (Earned(whole=1.0), Earned(steps=(0.5, 0.25)))]
+    assert not all(one.flat for one in group_advantages(other, [2] * 4, rewards))
+
+
+@given(GROUPS, st.sampled_from(["later", "own"]))
+def test_the_scale_of_a_reward_does_not_count_once_it_is_normalised(group, credit):
+    rewards = (DagReward(credit=credit),)
+    counts = [len(steps) for steps in group]
+    one = group_advantages([(Earned(steps=tuple(steps)),) for steps in group], counts, rewards)
+    scaled = [(Earned(steps=tuple(8 * r for r in steps)),) for steps in group]
+    other = group_advantages(scaled, counts, rewards)
+    for a, b in zip(one, other, strict=True):
+        assert a.steps == pytest.approx(b.steps, rel=0.05, abs=1e-9)

@@ -12,11 +12,11 @@ from steiner.train.settings import RlSettings
 def test_the_options_of_a_question_are_part_of_its_prompt(tmp_path, tokenizer):
     problem = Problem(question="How many?", answer="B", choices=("one", "two"), grading=Grading.CHOICE)
     settings = RlSettings.model_validate(
-        {"output": "o", "model": {"path": "m"}, "run": "r", "steps": 1, "prompts": 1, "step_weight": 0}
+        {"output": "o", "model": {"path": "m"}, "run": "r", "steps": 1, "prompts": 1}
     )
     with RunDir(tmp_path / "run") as run:
         for name, body in (("problems", problem.model_dump_json().encode()), ("graphs", b"{}")):
             Stage(run, name, Settings()).put([StoredRecord(problem.id, 0, body)])
-        (chosen,) = _problems(run, settings, tokenizer, None)
+        (chosen,) = _problems(run, settings, tokenizer)
     asked = Message(role="user", content="How many?\nA. one\nB. two")
     assert list(chosen.prompt_ids) == list(encode_prompt(tokenizer, [asked]))

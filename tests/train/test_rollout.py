@@ -7,12 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steiner.core import Step, StepBudget
+from steiner.core import InputError, Step, StepBudget
 from steiner.decode.control import Mode, Rest, StepControl
 from steiner.decode.generate import Completion
 from steiner.protocol import ControlIds, ControlToken, parse_ids
 from steiner.protocol.tokens import CONTROL_TOKENS
-from steiner.train.rollout import Rollout, chosen_tokens, group_advantages, step_index
+from steiner.train.rewards import Earned, GeneratedStep
+from steiner.train.rollout import (
+    Rollout,
+    chosen_tokens,
+    group_lesson,
+    is_truncated,
+    local_share,
+    step_index,
+)
 from steiner.train.settings import ModelSettings, RlSettings
 
 T = ControlToken
@@ -121,7 +129,12 @@ def rl_settings(**values: object) -> RlSettings:
     )
 
 
-def rollout(steps: int, rewards: tuple[float, ...], *, right: bool, words: int = 1) -> Rollout:
+ANYWHERE = GeneratedStep(None, None, None, False, False, True)
+
+
+def rollout(
+    steps: int, rewards: tuple[float, ...], *, right: bool, words: int = 1, truncated: bool = False
+) -> Rollout:
     ids = tuple(completion_ids(steps, words, 1))
     parsed = parse_ids(FakeTokenizer(), ids, IDS)
     assert (
@@ -129,12 +142,14 @@ def rollout(steps: int, rewards: tuple[float, ...], *, right: bool, words: int =
         == (Step(**dict.fromkeys(("name", "thought", "summary", "reflection"), "w" * words)),) * steps
     )
     return Rollout(
+        group=0,
         completion=Completion((0,), ids, parsed),
         budget=StepBudget(),
         right=right,
-        steps=(),
-        step_rewards=rewards,
+        steps=(ANYWHERE,) * steps,
+        earned=(Earned(whole=float(right)), Earned(steps=rewards)),
         chosen=np.ones(len(ids), dtype=np.bool_),
+        truncated=truncated,
     )
 
 
@@ -145,30 +160,77 @@ class FakeTokenizer:
         return "w" * len(ids)
 
 
-def test_group_advantages_have_the_length_of_their_completions():
+def rewards(outcome: float, steps: float) -> list[dict[str, object]]:
+    return [{"name": "outcome", "weight": outcome}, {"name": "dag", "weight": steps}]
+
+
+def test_advantages_of_a_group_have_the_length_of_their_completions():
     group = [
         rollout(1, (0.5,), right=True),
         rollout(3, (0.0, -1.0, 0.25), right=False, words=2),
         rollout(2, (1.0, 0.0), right=False),
     ]
-    advantages = group_advantages(group, rl_settings(), IDS)
+    advantages = group_lesson(group, rl_settings(), IDS).advantages
     assert [len(one) for one in advantages] == [len(r.completion.completion_ids) for r in group]
     # END and the answer are followed by no step: they get the outcome, by which only the first was right.
     assert [np.sign(one[-1]) for one in advantages] == [1, -1, -1]
 
 
-def test_a_group_that_does_equally_well_teaches_nothing():
+def test_a_group_that_does_equally_well_teaches_nothing_and_is_masked():
     group = [rollout(2, (0.25, 0.25), right=True) for _ in range(4)]
-    for one in group_advantages(group, rl_settings(), IDS):
-        assert not one.any()
+    lesson = group_lesson(group, rl_settings(), IDS)
+    assert not np.concatenate(lesson.advantages).any()
+    assert (lesson.flat, lesson.truncated, lesson.masked) == (True, False, True)
+    assert not group_lesson(group, rl_settings(mask_flat=False), IDS).masked
+
+
+def test_a_group_is_truncated_if_all_of_it_is():
+    cut = [rollout(1, (0.5,), right=True, truncated=True), rollout(1, (0.0,), right=False, truncated=True)]
+    lesson = group_lesson(cut, rl_settings(), IDS)
+    assert (lesson.flat, lesson.truncated, lesson.masked) == (False, True, True)
+    assert not group_lesson(cut, rl_settings(mask_truncated=False), IDS).masked
+    lesson = group_lesson([*cut, rollout(1, (0.0,), right=False)], rl_settings(), IDS)
+    assert (lesson.truncated, lesson.masked) == (False, False)
 
 
 def test_weights_of_outcome_and_steps():
     group = [rollout(2, (1.0, 0.0), right=True), rollout(2, (0.0, 0.0), right=False)]
-    both = group_advantages(group, rl_settings(outcome_weight=2.0, step_weight=3.0), IDS)
-    outcome = group_advantages(group, rl_settings(outcome_weight=1.0, step_weight=0.0), IDS)
-    steps = group_advantages(group, rl_settings(outcome_weight=0.0, step_weight=1.0), IDS)
+    both = group_lesson(group, rl_settings(rewards=rewards(2.0, 3.0)), IDS).advantages
+    outcome = group_lesson(group, rl_settings(rewards=rewards(1.0, 0.0)), IDS).advantages
+    steps = group_lesson(group, rl_settings(rewards=rewards(0.0, 1.0)), IDS).advantages
     for total, by_outcome, by_steps in zip(both, outcome, steps, strict=True):
         assert total == pytest.approx(2 * by_outcome + 3 * by_steps)
         assert len(set(by_outcome)) == 1
         assert len(set(by_steps)) > 1
+
+
+def truncated(completion: list[int], budget: StepBudget, answer: int = 9) -> bool:
+    control = StepControl(IDS, Mode.STRICT, max_answer_tokens=answer)
+    return is_truncated(completion, chosen_tokens(completion, budget, control), budget, IDS)
+
+
+def test_what_a_token_limit_cuts_is_truncated_and_what_a_step_limit_ends_is_not():
+    whole = completion_ids(steps=2, words=1, answer=2)
+    assert not truncated(whole, StepBudget(max_steps=5))
+    assert not truncated(whole, StepBudget(max_steps=2))
+    assert truncated(whole, StepBudget(max_steps=5), answer=2)
+    reasoning = whole.index(IDS[T.END]) + 1
+    # So many tokens that a third step has no room: the end is forced, not by the number of steps.
+    assert truncated(whole, StepBudget(max_steps=5, max_reasoning_tokens=reasoning))
+    assert not truncated(whole, StepBudget(max_steps=5, max_reasoning_tokens=reasoning + 20))
+
+
+def test_a_field_that_had_to_close_is_truncated():
+    ids = [IDS[T.START], IDS[T.STEP_START], IDS[T.NAME_START], *[WORD] * 4, IDS[T.NAME_END]]
+    ids += [part for a, b in FIELDS[1:] for part in (IDS[a], IDS[b])]
+    ids += [IDS[T.STEP_END], IDS[T.END], WORD, IDS.eos]
+    reasoning = ids.index(IDS[T.END]) + 1
+    assert truncated(ids, StepBudget(max_steps=1, max_reasoning_tokens=reasoning))
+    assert not truncated(ids, StepBudget(max_steps=1, max_reasoning_tokens=reasoning + 4))
+
+
+def test_a_group_stays_on_one_process():
+    assert local_share(24, 4, 2) == 12
+    assert local_share(24, 4, 1) == 24
+    with pytest.raises(InputError, match="6 prompts cannot be shared by 4 processes"):
+        local_share(24, 4, 4)

@@ -20,6 +20,7 @@ from steiner.dataset.tokenise import tokenizer_digest
 from steiner.dataset.tokenizer import train_tokenizer
 from steiner.protocol import ControlIds
 from steiner.train.locate_steps import StepReading
+from steiner.train.rewards import DagReward
 from steiner.train.rl import StepRewardTrainer, train_rl
 from steiner.train.settings import SftSettings
 from steiner.train.stage import WHOLE, TrainingRecord
@@ -209,7 +210,7 @@ def test_rl_with_the_reader_and_the_grader_of_countdown(run, base, tmp_path):
     record = train_rl(settings, is_right, reader_for("countdown"))
     # A model that has learned nothing writes nothing that is sound, and each step costs what `broken` says.
     assert record.curve[-1].values["search/sound"] == 0
-    assert record.curve[-1].values["search/step_reward"] == -settings.rewards.broken
+    assert record.curve[-1].values["search/step_reward"] == -0.5 * DagReward().broken
 
 
 def test_rl_leaves_a_plain_model_and_its_figures(run, base, tmp_path):
@@ -260,12 +261,16 @@ def test_rl_uses_an_advantage_per_token_and_leaves_forced_tokens_out(run, base, 
         assert abs(shown - loss) > 1
 
 
-def test_rl_without_states_needs_the_outcome_alone(run, base, tmp_path):
-    settings = tiny_run.rl(run, tmp_path / "rl", base)
-    with pytest.raises(InputError, match="step_weight = 0"):
-        train_rl(settings, is_right, None)
-    record = train_rl(tiny_run.rl(run, tmp_path / "rl", base, step_weight=0.0, steps=1), is_right, None)
-    assert "search/step_reward" not in record.curve[-1].values
+def test_rl_without_a_reader_finds_steps_by_what_they_say(run, base, tmp_path):
+    record = train_rl(tiny_run.rl(run, tmp_path / "rl", base, steps=1), is_right, None)
+    assert record.curve[-1].values["search/new"] == 1  # a model that has learned nothing says nothing known
+
+
+def test_groups_that_were_all_cut_off_leave_the_loss(run, base, tmp_path):
+    settings = tiny_run.rl(run, tmp_path / "rl", base, steps=1, mask_truncated=True)
+    last = train_rl(settings, is_right, None).curve[-1].values
+    assert last["search/truncated"] == last["search/masked"] == 1
+    assert last["loss"] == last["grad_norm"] == 0
 
 
 def test_rl_batches_must_divide(run, base, tmp_path):

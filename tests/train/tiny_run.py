@@ -87,6 +87,8 @@ def rl(run: Path, output: Path, model: Path, **changes: Any) -> RlSettings:
         "max_steps": 4,
         "max_reasoning_tokens": 80,
         "max_answer_tokens": 6,
+        # A model that has learned nothing is always cut off.
+        "mask_truncated": False,
         "optimiser": OPTIMISER | {"batch_size": 8, "save_every": 1},
     }
     return RlSettings.model_validate(values | changes)

@@ -14,13 +14,16 @@ from steiner.graph.text_facts import read_facts
 from steiner.train.locate_steps import Written, moved_back, question_value
 from steiner.train.rewards import GeneratedStep
 
+_EQUAL = 3.0
+"""Likeness of two equal texts: more than that of two steps that surely reach the same."""
+
 
 class TextPlaces:
     """Finds steps by what they say.
 
     A step belongs to a node if it may be one node with every wording of it (complete linkage, the same
-    decision on every pair as in `steiner.graph.cluster`); of several such nodes the likest wins, among equals
-    one that follows where the search stands. A step that fits nowhere is new. The wordings of the graph
+    decision on every pair as in `steiner.graph.cluster`); of several such nodes the one with the likest wording
+    wins, among equals one that follows where the search stands. A step that fits nowhere is new. The wordings of the graph
     are embedded and read once.
     """
 
@@ -65,12 +68,14 @@ class TextPlaces:
         known = len(self._texts)
         fitting: list[tuple[tuple[int, float], ...]] = [()] * len(texts)
         if known:
+            equal = np.array(self._texts, dtype=object)[:, None] == np.array(texts, dtype=object)
+            likeness = np.where(equal, _EQUAL, scores[:known, known:])
             whole = np.logical_and.reduceat(allowed[:known, known:], self._begins, axis=0)
-            least = np.minimum.reduceat(scores[:known, known:], self._begins, axis=0)
+            most = np.maximum.reduceat(likeness, self._begins, axis=0)
             for column in range(len(texts)):
                 rows = np.flatnonzero(whole[:, column])
                 fitting[column] = tuple(
-                    (int(self._nodes[row]), round(float(least[row, column]), 5)) for row in rows
+                    (int(self._nodes[row]), round(float(most[row, column]), 5)) for row in rows
                 )
         return _Likeness(tuple(fitting), allowed[known:, known:])
 
@@ -126,6 +131,6 @@ class _Likeness(NamedTuple):
     """How new thoughts compare."""
 
     nodes: tuple[tuple[tuple[int, float], ...], ...]
-    """For each thought the nodes that it fits, with its least likeness to their wordings."""
+    """For each thought the nodes that it fits, with its likeness to the likest of their wordings."""
     same: NDArray[np.bool_]
     """Whether two thoughts may be one node; shape (thoughts, thoughts)."""

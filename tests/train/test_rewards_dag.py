@@ -1,4 +1,4 @@
-"""The reward formula, term by term."""
+"""The reward from the step graph, term by term."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steiner.core import NodeFacts
-from steiner.train.rewards import GeneratedStep, RewardWeights, node_score, step_rewards
+from steiner.train.rewards import Attempt, DagReward, GeneratedStep, dag, node_score
 
-NOTHING = RewardWeights(
-    answer=0, progress=0, breadth=0, junction=0, leave_dead_end=0, leave_good_branch=0, repeat=0, broken=0
+NOTHING = DagReward(
+    answer=0,
+    progress=0,
+    breadth=0,
+    junction=0,
+    leave_dead_end=0,
+    leave_good_branch=0,
+    repeat=0,
+    broken=0,
+    path=0,
 )
 QUESTION = NodeFacts(e_i=0, e_o=4, d_s=0, d_e=3)
 HALFWAY = NodeFacts(e_i=2, e_o=3, d_s=1, d_e=2)
@@ -20,7 +28,7 @@ DEAD_END = NodeFacts(e_i=1, e_o=0, d_s=2, d_e=None)
 SOLVED = NodeFacts(e_i=3, e_o=1, d_s=2, d_e=1)
 
 
-def only(**weights: float) -> RewardWeights:
+def only(**weights: float) -> DagReward:
     """Return weights with all terms switched off but these."""
     return NOTHING.model_copy(update=weights)
 
@@ -37,8 +45,18 @@ def step(
     return GeneratedStep(facts, start, left, backtracks, repeated, sound)
 
 
-def reward(one: GeneratedStep, weights: RewardWeights) -> float:
+def step_rewards(
+    steps: list[GeneratedStep], weights: DagReward, question: NodeFacts | None = None
+) -> list[float]:
+    return list(dag(Attempt(tuple(steps), right=False, question=question), weights).steps)
+
+
+def reward(one: GeneratedStep, weights: DagReward) -> float:
     return step_rewards([one], weights)[0]
+
+
+def path_reward(steps: list[GeneratedStep], weights: DagReward) -> float | None:
+    return dag(Attempt(tuple(steps), right=False), weights).whole
 
 
 @pytest.mark.parametrize(
@@ -55,7 +73,7 @@ def reward(one: GeneratedStep, weights: RewardWeights) -> float:
         (only(breadth=4), DEAD_END, 0),
         (only(junction=6), HALFWAY, 6 * 2 / (1 + 2)),
         (only(junction=6), QUESTION, 0),
-        (RewardWeights(), HALFWAY, 0.5 / 3 + 0.5 / 3),
+        (DagReward(), HALFWAY, 0.5 / 3 + 0.5 / 3),
     ],
 )
 def test_score_of_a_node(weights, facts, score):
@@ -76,7 +94,7 @@ def test_going_back_is_judged_by_what_was_left():
 
 
 def test_a_detour_earns_back_what_it_lost_and_no_more():
-    weights = RewardWeights(leave_good_branch=0)
+    weights = DagReward(leave_good_branch=0)
     straight = [step(HALFWAY, QUESTION), step(SOLVED, HALFWAY)]
     detour = [
         step(DEAD_END, QUESTION),
@@ -89,19 +107,19 @@ def test_a_detour_earns_back_what_it_lost_and_no_more():
 
 
 def test_an_unsound_step_costs_what_broken_says_and_earns_nothing():
-    weights = RewardWeights(broken=0.7)
+    weights = DagReward(broken=0.7)
     for facts in (None, SOLVED):
         assert reward(step(facts, QUESTION, sound=False), weights) == -0.7
     assert reward(step(None, QUESTION, left=DEAD_END, backtracks=True, sound=False), weights) == -0.7
 
 
 def test_a_new_node_earns_nothing():
-    assert reward(step(None, HALFWAY), RewardWeights()) == 0
-    assert reward(step(HALFWAY, None), RewardWeights()) == 0
+    assert reward(step(None, HALFWAY), DagReward()) == 0
+    assert reward(step(HALFWAY, None), DagReward()) == 0
 
 
 def test_a_repeated_step_costs_the_charge_even_where_it_leads_somewhere_good():
-    weights = RewardWeights(repeat=0.5)
+    weights = DagReward(repeat=0.5)
     assert reward(step(SOLVED, HALFWAY, repeated=True), weights) == -0.5
     worse = reward(step(DEAD_END, HALFWAY, repeated=True), weights)
     assert worse == pytest.approx(-0.5 - node_score(HALFWAY, weights))
@@ -109,15 +127,15 @@ def test_a_repeated_step_costs_the_charge_even_where_it_leads_somewhere_good():
 
 def test_rewards_are_parallel_to_steps():
     steps = [step(HALFWAY, QUESTION), step(None, None, sound=False), step(DEAD_END, HALFWAY)]
-    assert step_rewards(steps, RewardWeights()) == [reward(one, RewardWeights()) for one in steps]
-    assert step_rewards([], RewardWeights()) == []
+    assert step_rewards(steps, DagReward()) == [reward(one, DagReward()) for one in steps]
+    assert step_rewards([], DagReward()) == []
 
 
 DISTANCE = st.integers(0, 9)
 FACTS = st.builds(NodeFacts, DISTANCE, DISTANCE, DISTANCE, st.one_of(st.none(), DISTANCE))
 WEIGHT = st.floats(0, 2)
 WEIGHTS = st.builds(
-    RewardWeights,
+    DagReward,
     answer=WEIGHT,
     progress=WEIGHT,
     breadth=WEIGHT,
@@ -150,3 +168,27 @@ MAYBE = st.one_of(st.none(), FACTS)
 def test_a_repeated_step_never_pays(facts, start, left, backtracks, sound, weights):
     one = step(facts, start, left=left, backtracks=backtracks, repeated=True, sound=sound)
     assert reward(one, weights) <= 0
+
+
+def test_the_search_goes_on_standing_at_the_last_known_node():
+    new = step(None, HALFWAY)
+    after = step(SOLVED, None)
+    weights = only(answer=6)
+    # Question 6 / 4, halfway 6 / 3, solved 6 / 2: what the new node hides is paid at the next known one.
+    assert step_rewards([step(HALFWAY, None), new, after], weights, QUESTION) == pytest.approx([0.5, 0, 1])
+
+
+def test_the_reward_of_the_path_is_the_mean_score_of_its_steps():
+    weights = only(answer=6, path=0.5)
+    # Scores 2, 0 and 3.
+    steps = [step(HALFWAY, QUESTION), step(DEAD_END, HALFWAY), step(SOLVED, HALFWAY)]
+    assert path_reward(steps, weights) == pytest.approx(0.5 * (2 + 0 + 3) / 3)
+    # A new node does not count; a repeated or unsound step counts as nothing.
+    assert path_reward([*steps, step(None, SOLVED)], weights) == pytest.approx(0.5 * 5 / 3)
+    assert path_reward([*steps, step(SOLVED, SOLVED, repeated=True)], weights) == pytest.approx(0.5 * 5 / 4)
+    assert path_reward([*steps, step(SOLVED, None, sound=False)], weights) == pytest.approx(0.5 * 5 / 4)
+    assert path_reward([], weights) == path_reward([step(None, None)], weights) == 0
+
+
+def test_without_a_weight_the_path_says_nothing():
+    assert path_reward([step(HALFWAY, QUESTION)], DagReward()) is None
