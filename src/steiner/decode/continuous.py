@@ -12,6 +12,7 @@ tokens. So what may follow is decided while a batch is prepared, and the number 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,10 +88,8 @@ class ContinuousStepControl(_Processor):
             # After an eviction part of the completion is in the prompt.
             written = len(state.initial_tokens) - before if before else 0
             limit = None if state.max_new_tokens is None else state.max_new_tokens + written
-            try:
+            with suppress(InputError):  # It would end every request of the batch; this one is cut instead.
                 request = request.within(limit)
-            except InputError:
-                pass  # An error here would end every request of the batch; this one is cut instead.
             live = Live(request)
             setattr(state, _KEY, live)
         live.follow(_completion(state), self._book)
