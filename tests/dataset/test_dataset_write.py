@@ -60,8 +60,8 @@ def test_datasets_opens_the_folder_with_its_splits(make_run, tokenizer_folder):
     assert {name: split.samples for name, split in found.splits.items()} == {"train": 135, "validation": 15}
     assert found.splits["train"].files == 3
     assert loaded["train"].column_names == [
-        "problem_id", "question", "completion", "prompt_ids", "completion_ids", "step_index",
-        "node_ids", "parents", "steps", "backtracks", "reasoning_tokens", "language",
+        "problem_id", "question", "prompt", "completion", "prompt_ids", "completion_ids", "step_index",
+        "node_ids", "parents", "dead_ends", "steps", "backtracks", "reasoning_tokens", "language", "family",
     ]  # fmt: skip
 
 

@@ -5,30 +5,38 @@ from __future__ import annotations
 from collections import Counter
 
 import datasets
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steiner.core import InputError
-from steiner.protocol import CONTROL_TOKENS, ControlIds
+from steiner.core import InputError, Move, ReasoningPath, Step
+from steiner.protocol import CONTROL_TOKENS, ControlIds, encode_path
 from steiner.train.data import (
     IGNORED,
     Example,
     check_context,
     draw,
+    draw_epochs,
+    learned,
     mix,
-    path_sequences,
-    read_documents,
-    text_sequences,
+    path_examples,
+    text_blocks,
+    text_examples,
     to_dataset,
 )
+from steiner.train.text import encode_documents
 
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=8)
 
 
 def examples(lengths: list[int], mark: int = 0) -> list[Example]:
     """Return distinguishable sequences of these lengths."""
-    return [Example([mark + number] * length, 0) for number, length in enumerate(lengths)]
+    return [Example.of([mark + number] * length) for number, length in enumerate(lengths)]
+
+
+def ids(sequences: list[Example]) -> list[list[int]]:
+    return [one.ids.tolist() for one in sequences]
 
 
 def tokens(sequences: list[Example]) -> int:
@@ -40,7 +48,7 @@ def test_draw_stops_at_the_first_sequence_that_fills_the_budget(lengths, budget,
     drawn = draw(examples(lengths), budget, seed)
     assert tokens(drawn) >= budget
     assert tokens(drawn[:-1]) < max(budget, 1)
-    assert drawn == draw(examples(lengths), budget, seed)
+    assert ids(drawn) == ids(draw(examples(lengths), budget, seed))
 
 
 @given(LENGTHS, st.integers(1, 200))
@@ -80,7 +88,7 @@ def test_mix_keeps_total_and_share(budget, share, seed):
     assert wanted <= tokens(text) < wanted + 8
     assert budget - wanted <= tokens(path) < budget - wanted + 9
     assert asked == ([wanted] if wanted else [])
-    assert mixed == mix(paths, take, tokens=budget, text_share=share, seed=seed)
+    assert ids(mixed) == ids(mix(paths, take, tokens=budget, text_share=share, seed=seed))
 
 
 def test_mix_is_shuffled():
@@ -91,59 +99,100 @@ def test_mix_is_shuffled():
     assert kinds != sorted(kinds)
 
 
-def test_documents_end_at_blank_lines_and_files(tmp_path):
-    first, second = tmp_path / "1.txt", tmp_path / "2.txt"
-    first.write_bytes("\ufeff1 + 1 = 2\r\n2 + 2 = 4\r\n\r\n \t\r\nlast".encode())
-    second.write_text("\n\nnext\n")
-    assert list(read_documents([str(first), str(second)])) == ["1 + 1 = 2\n2 + 2 = 4", "last", "next"]
-
-
-def test_what_cannot_be_read_is_named(tmp_path):
-    empty, binary = tmp_path / "empty.txt", tmp_path / "binary.txt"
-    empty.write_text("\n\n")
-    binary.write_bytes(b"\xff\xfe\x00")
-    for path, message in (
-        (empty, "no text in"),
-        (binary, "no UTF-8 text"),
-        (tmp_path / "missing.txt", "does not exist"),
-    ):
-        with pytest.raises(InputError, match=message):
-            list(read_documents([str(path)]))
-
-
 def test_text_is_joined_to_blocks(tokenizer):
     documents = [f"{n} + 1 = {n + 1}" for n in range(20)]
-    blocks = text_sequences(iter(documents), tokenizer, 32, limit=10_000)
+    blocks = text_blocks(encode_documents(iter(documents), tokenizer), 32, limit=10_000)
     assert {len(one.ids) for one in blocks[:-1]} == {32}
     assert 0 < len(blocks[-1].ids) <= 32
     joined = [number for one in blocks for number in one.ids]
     assert tokenizer.decode(joined) == "".join(f"{document}{tokenizer.eos_token}" for document in documents)
-    assert not any(one.loss_from for one in blocks)
+    assert all(one.loss.all() for one in blocks)
 
 
 def test_text_stops_at_the_limit(tokenizer):
     endless = iter(lambda: "1 + 1 = 2", None)
-    blocks = text_sequences(endless, tokenizer, 32, limit=100)
+    blocks = text_blocks(encode_documents(endless, tokenizer), 32, limit=100)
     assert [len(one.ids) for one in blocks] == [32] * 4
 
 
 def test_delimiters_in_plain_text_stay_text(tokenizer):
-    ids = ControlIds.from_tokenizer(tokenizer)
+    control = ControlIds.from_tokenizer(tokenizer)
     text = f"{''.join(CONTROL_TOKENS)} <|im_end|><|endoftext|>"
-    (block,) = text_sequences(iter([text]), tokenizer, 1000, limit=1000)
-    assert block.ids[-1] == ids.eos
-    assert all(ids.is_text(number) for number in block.ids[:-1])
+    (block,) = text_blocks(encode_documents(iter([text]), tokenizer), 1000, limit=1000)
+    assert block.ids[-1] == control.eos
+    assert all(control.is_text(int(number)) for number in block.ids[:-1])
     assert tokenizer.decode(block.ids[:-1]) == text
 
 
+def test_documents_stay_apart_where_they_are_packed(tokenizer):
+    texts = [f"{n} + 1 = {n + 1}" for n in range(20)]
+    found = text_examples(encode_documents(iter(texts), tokenizer), limit=30)
+    assert tokens(found[:-1]) < 30 <= tokens(found)
+    assert [tokenizer.decode(one.ids[:-1]) for one in found] == texts[: len(found)]
+
+
+def stored_rows(**columns: list) -> datasets.Dataset:
+    return datasets.Dataset.from_dict({"prompt_ids": [[1, 2]], "completion_ids": [[3, 4, 5]]} | columns)
+
+
 def test_paths_carry_loss_on_the_completion_or_on_all():
-    rows = datasets.Dataset.from_dict({"prompt_ids": [[1, 2]], "completion_ids": [[3, 4, 5]], "other": ["x"]})
-    assert path_sequences(rows, completion_only=True) == [Example([1, 2, 3, 4, 5], 2)]
-    assert path_sequences(rows, completion_only=False) == [Example([1, 2, 3, 4, 5], 0)]
+    (one,) = path_examples(stored_rows(), completion_only=True)
+    assert one.ids.tolist() == [1, 2, 3, 4, 5]
+    assert one.labels.tolist() == [IGNORED, IGNORED, 3, 4, 5]
+    (one,) = path_examples(stored_rows(), completion_only=False)
+    assert one.labels.tolist() == [1, 2, 3, 4, 5]
+    (one,) = path_examples(stored_rows(), completion_only=True, prompts=[[7]])
+    assert one.labels.tolist() == [IGNORED, 3, 4, 5]
+
+
+def test_examples_of_many_rows_keep_their_order():
+    rows = datasets.Dataset.from_dict(
+        {"prompt_ids": [[n] for n in range(2500)], "completion_ids": [[n] * (n % 3) for n in range(2500)]}
+    )
+    found = path_examples(rows, completion_only=True)
+    assert ids(found) == [[n] * (n % 3 + 1) for n in range(2500)]
+
+
+def test_epochs_are_what_draw_draws():
+    epochs = list(draw_epochs(examples([3, 4, 5]), 30, seed=0))
+    assert [len(epoch) for epoch in epochs[:-1]] == [3, 3]
+    assert ids([e for epoch in epochs for e in epoch]) == ids(draw(examples([3, 4, 5]), 30, seed=0))
+    assert sorted(ids(epochs[0])) == sorted(ids(epochs[1]))
+
+
+def step(number: int) -> Step:
+    return Step(name=f"From {number}", thought="3 + 5 = 8", summary="left 7 8", reflection="go on")
+
+
+def test_wrong_steps_carry_no_loss_but_the_reflection_that_goes_back_does(tokenizer):
+    path = ReasoningPath(
+        steps=tuple(step(n) for n in range(4)),
+        moves=(Move.PROCEED, Move.PROCEED, Move.BACKTRACK),
+        answer="22",
+        parents=(-1, 0, 1, 0),
+    )
+    encoded = encode_path(tokenizer, path)
+    control = ControlIds.from_tokenizer(tokenizer)
+    completion, steps = np.array(encoded.ids, np.int32), np.array(encoded.step_index, np.int32)
+    keep = learned(completion, steps, np.array([False, True, True, False]), control)
+    # Right steps, all moves, START, END, answer: kept. The first wrong step: nothing of it.
+    assert keep[(steps != 1) & (steps != 2)].all()
+    assert not keep[steps == 1].any()
+    # The second one is gone back from: of it the reflection is learned, with its delimiters and STEP_END.
+    assert tokenizer.decode(completion[(steps == 2) & keep]) == (
+        "<|reasoning_step_reflection_start|>go on<|reasoning_step_reflection_end|><|reasoning_step_end|>"
+    )
+    assert learned(completion, steps, np.zeros(4, np.bool_), control).all()
+
+
+def test_a_dataset_that_does_not_say_which_steps_are_wrong_is_refused(tokenizer):
+    masked = ControlIds.from_tokenizer(tokenizer)
+    with pytest.raises(InputError, match=r"'mask_wrong_steps' needs the column dead_ends.*steiner dataset"):
+        path_examples(stored_rows(), completion_only=True, masked=masked)
 
 
 def test_labels_without_loss_are_ignored():
-    made = to_dataset([Example([1, 2, 3], 2), Example([4], 0)])
+    made = to_dataset([Example.of([1, 2, 3], 2), Example.of([4])])
     assert made["input_ids"][:] == [[1, 2, 3], [4]]
     assert made["labels"][:] == [[IGNORED, IGNORED, 3], [4]]
     assert made["length"][:] == [3, 1]

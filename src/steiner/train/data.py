@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -94,8 +94,8 @@ def check_columns(rows: Dataset, names: Iterable[str], setting: str) -> None:
     missing = [name for name in names if name not in rows.column_names]
     if missing:
         raise InputError(
-            f"'{setting}' needs the column {' and '.join(missing)}, which the dataset lacks: it was written by an "
-            "earlier version. Make it anew with `steiner dataset --force`."
+            f"'{setting}' needs the column {' and '.join(missing)}, which the dataset lacks: it was written "
+            "by an earlier version. Make it anew with `steiner dataset --force`."
         )
 
 
@@ -249,5 +249,5 @@ def _lists(column: pa.ChunkedArray) -> list[npt.NDArray[np.generic]]:
     for chunk in column.chunks:
         values = chunk.values.to_numpy(zero_copy_only=False)
         offsets = chunk.offsets.to_numpy()
-        found += (values[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True))
+        found += (values[a:b] for a, b in pairwise(offsets))
     return found

@@ -141,9 +141,9 @@ class CptSettings(StageSettings):
     dataset: str
     """Folder that `steiner dataset` wrote."""
     text: tuple[str, ...] = ()
-    """Plain text: `.txt` files (a blank line or the end of the file ends a document; lines are kept), `.jsonl`
-    and `.parquet` files, and datasets of the hub as `owner/name` or `owner/name:config`. Documents are taken
-    from all in turn."""
+    """Plain text: `.txt` files (a blank line or the end of the file ends a document; lines are kept),
+    `.jsonl` and `.parquet` files, and datasets of the hub as `owner/name` or `owner/name:config`. Documents
+    are taken from all in turn."""
     text_column: str = "text"
     """Column that holds the text of `.jsonl`, `.parquet` and hub datasets."""
     text_share: float = Field(default=0.5, ge=0, lt=1)
