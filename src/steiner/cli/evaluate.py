@@ -50,6 +50,7 @@ def evaluate(
     Each problem is answered once with the largest limit; for the smaller ones the same reasoning is broken
     off. The numbers mean something only for problems that the model was not trained on.
     """
+    from steiner.cli.ui import err
     from steiner.evaluate import saved
 
     steps = read_limits(limits)
@@ -68,6 +69,22 @@ def evaluate(
     if output is not None:
         saved.save(evaluation, output)
     _print(evaluation, None if before is None else saved.compare_saved(before, evaluation))
+    for line in alarms_of(Path(model)):
+        err.print(f"training alarm: {line}", style="yellow", markup=False)
+
+
+def alarms_of(model: Path) -> list[str]:
+    """Return what the monitor of the training that made a model found, one line each.
+
+    It is read from the `training.json` beside the model's folder; a model from elsewhere has none.
+    """
+    import json
+
+    try:
+        record = json.loads((model.parent / "training.json").read_bytes())
+        return [f"{a['name']} since update {a['since']}: {a['evidence']}" for a in record.get("alarms", ())]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def read_limits(text: str) -> list[int]:
