@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steiner.train.order import like_length
+from steiner.train.batches import PackedRow, rows_to_dataset
+from steiner.train.data import IGNORED
+from steiner.train.order import fill_up, like_length
 
 
 @given(
@@ -37,3 +40,19 @@ def test_updates_hold_sequences_of_like_length():
 def test_the_seed_decides():
     lengths = list(range(100))
     assert like_length(lengths, 4, 0) != like_length(lengths, 4, 1)
+
+
+def test_the_last_update_is_filled_up_without_loss():
+    ids = [np.arange(length, dtype=np.int32) for length in (7, 4, 9, 5, 6)]
+    rows = [PackedRow(one, one.copy(), np.array([len(one)], np.int32)) for one in ids]
+    dataset = rows_to_dataset(rows)
+    filled = fill_up(dataset, 4)
+    assert filled.format["type"] == "numpy"
+    assert filled.features == dataset.features
+    assert [list(row["labels"]) for row in filled.select(range(5))] == [list(one) for one in ids]
+    for row in filled.select(range(5, 8)):
+        assert list(row["input_ids"]) == [0, 1, 2, 3]
+        assert list(row["labels"]) == [IGNORED] * 4
+        assert list(row["seq_lengths"]) == [4]
+    assert len(filled) == 8
+    assert fill_up(filled, 4) is filled

@@ -26,7 +26,7 @@ from steiner.train.data import (
 )
 from steiner.train.model import load_model, load_tokenizer
 from steiner.train.optimiser import make_optimiser
-from steiner.train.order import like_length
+from steiner.train.order import fill_up, like_length
 from steiner.train.prompts import make_prompts, read_facts
 from steiner.train.settings import CptSettings, SftSettings
 from steiner.train.stage import (
@@ -193,13 +193,16 @@ def _fit(
     check_context(material.longest, settings.context, limit)
     optimiser = settings.optimiser
     steps = math.ceil(len(material.dataset) / _per_update(settings))
+    dataset = material.dataset
+    if processes.world_size() > 1:
+        dataset = fill_up(dataset, _per_update(settings))
     watch = Watch(folder.name, progress)
     arguments, collator = batching(material, model, int(tokenizer.pad_token_id))
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(**trainer_arguments(settings, optimiser, steps), **arguments),
         data_collator=collator,
-        train_dataset=material.dataset,
+        train_dataset=dataset,
         processing_class=tokenizer,
         callbacks=[watch],
         optimizers=(make_optimiser(model, optimiser), None),
