@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from steiner.core import SteinerError
+from steiner.core import InputError, SteinerError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, Trainer
+
+    from steiner.train.settings import StageSettings
 
 T = TypeVar("T")
 
@@ -83,6 +85,29 @@ def total(count: int) -> int:
 def uses_fsdp() -> bool:
     """Tell whether the launcher asked for FSDP."""
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+def uses_deepspeed() -> bool:
+    """Tell whether the launcher asked for DeepSpeed."""
+    return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
+
+
+def check_launch(settings: StageSettings) -> None:
+    """Refuse what the launcher's kind of training cannot do.
+
+    Raises:
+        InputError: says what to change.
+    """
+    if settings.model.lora is not None and (uses_fsdp() or uses_deepspeed()):
+        raise InputError(
+            "LoRA with weights in shares is not supported: launch with DDP "
+            "(recipes/accelerate/8-gpus-ddp.yaml), or leave [model.lora] out."
+        )
+    if settings.optimiser.algorithm == "muon" and uses_deepspeed():
+        raise InputError(
+            'DeepSpeed keeps weights as flat vectors, and Muon needs matrices: set algorithm = "adamw" under '
+            "[optimiser], or launch with FSDP2 (recipes/accelerate/8-gpus-fsdp2.yaml)."
+        )
 
 
 def accelerator_config() -> dict[str, Any]:

@@ -264,7 +264,11 @@ def trainer_arguments(
         steps: updates in all.
         whole_steps: checkpoints are written after a multiple of so many updates: those in between would need
             more than the weights to go on from.
+
+    Raises:
+        InputError: if the processes were launched in a way that these settings do not allow.
     """
+    processes.decide(lambda: processes.check_launch(settings))
     return {
         "output_dir": settings.output,
         "max_steps": steps,
