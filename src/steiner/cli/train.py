@@ -119,3 +119,6 @@ def _say(record: TrainingRecord) -> None:
         f"{record.stage}: {record.steps:,} steps, {record.tokens:,} tokens, "
         f"{record.parameters:,} parameters, {record.seconds:,.0f} s{loss}\nmodel: {model}"
     )
+    if record.alarms:
+        names = ", ".join(f"{alarm.name} since step {alarm.since}" for alarm in record.alarms)
+        out.print(f"alarms: {names}; {model.parent / 'training.json'} says more", markup=False)
