@@ -5,7 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from steiner.cli.generate import app, make_budget, printable, read_questions
+from steiner.cli.answers import read_questions
+from steiner.cli.generate import app, make_budget
+from steiner.cli.live import printable
 from steiner.core import InputError
 
 
@@ -82,7 +84,7 @@ def test_bad_requests_are_told_clearly(folder, arguments, message):
 
 def test_limits_and_questions():
     assert make_budget(min_steps=2, max_steps=4).max_steps == 4
-    assert read_questions(["a", " "], None) == ["a"]
+    assert [item.text for item in read_questions(["a", " "], None)] == ["a"]
 
 
 def test_a_model_cannot_steer_the_terminal():

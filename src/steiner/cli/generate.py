@@ -1,7 +1,8 @@
-"""`steiner generate`: ask a trained model."""
+"""`steiner generate`: ask a trained model, one question or a file of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,18 +11,20 @@ import typer
 from steiner.core import InputError, SoftEnd, StepBudget
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from steiner.cli.answers import AnswerSettings, Asked
     from steiner.decode.engine import Thought
 
 app = typer.Typer(add_completion=False)
 
-MOVE_STYLES = {None: "bold cyan", "proceed": "bold green", "backtrack": "bold yellow"}
-MOVE_SIGNS = {None: "●", "proceed": "↓", "backtrack": "↩"}
 EXAMPLES = """
 \b
 Examples:
   steiner generate --model runs/quickstart/rl/model "Numbers 3 5 7, target 22"
   steiner generate --model MODEL --min-steps 4 --max-steps 12 --temperature 0.7 --seed 1 "…"
   steiner generate --model MODEL --soft-end=-4,6,12 --backtrack-bias 1 --ban-repeats "…"
+  steiner generate --model MODEL --file questions.jsonl --output answers.jsonl
   steiner generate --model MODEL --file questions.txt --json > answers.jsonl
 """
 
@@ -32,7 +35,17 @@ def generate(
     questions: Annotated[
         list[str] | None, typer.Argument(help="What to ask; each is asked by itself.")
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="Text file with one question a line.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Text file with one question a line; or .jsonl: objects with question or messages, and "
+            "perhaps id and limits."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="File of answers, JSON lines. Stopped, the same command goes on where it was."),
+    ] = None,
     min_steps: Annotated[int, typer.Option(help="Fewest steps before an answer.")] = 1,
     max_steps: Annotated[int | None, typer.Option(help="Most steps.")] = None,
     max_reasoning_tokens: Annotated[int | None, typer.Option(help="Most tokens of reasoning.")] = None,
@@ -58,12 +71,21 @@ def generate(
     ] = "strict",
     system: Annotated[str, typer.Option(help="System prompt.")] = "",
     batch_size: Annotated[int, typer.Option(min=1, help="Questions at once.")] = 32,
+    live: Annotated[
+        bool, typer.Option("--live", help="One question after the other, steps shown as they come.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a question.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Discard answers in --output made with other settings.")
+    ] = False,
 ) -> None:
     """Answer questions with a trained model under step control; shows each step and the move before it.
 
-    The first step is marked ●, a step that goes on ↓, a step after a backtrack ↩.
+    The first step is marked ●, a step that goes on ↓, a step after a backtrack ↩. A single question is shown
+    as it is thought.
     """
+    from steiner.cli.answers import AnswerSettings, read_questions
+
     asked = read_questions(questions or [], file)
     budget = make_budget(
         min_steps=min_steps,
@@ -74,57 +96,119 @@ def generate(
         ban_repeats=ban_repeats,
         soft_end=read_soft_end(soft_end),
     )
+    budgets = [item.budget(budget) for item in asked]
+    check_mode(mode, [budget, *budgets])
+    if live and (as_json or output is not None):
+        raise InputError("--live shows steps on the terminal; leave out --json and --output, or --live")
+    from steiner.decode.load import load_model
+    from steiner.train.model import model_digest
+
+    network, tokenizer = load_model(model)
+    settings = AnswerSettings(
+        model=model_digest(model),
+        budget=budget,
+        mode=mode,
+        temperature=temperature,
+        seed=seed,
+        system=system,
+        max_answer_tokens=max_answer_tokens,
+        batch_size=1 if live else batch_size,
+    )
+    if output is not None:
+        to_file(network, tokenizer, settings, asked, output, force)
+    elif live or (len(asked) == 1 and not as_json):
+        show_live(network, tokenizer, settings, asked)
+    else:
+        show_all(network, tokenizer, settings, asked, as_json)
+
+
+def to_file(
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: AnswerSettings,
+    asked: Sequence[Asked],
+    output: Path,
+    force: bool,
+) -> None:
+    """Answer into a file, going on where an earlier run was stopped."""
+    from steiner.cli.answers import Writer, write_answers
+    from steiner.cli.ui import RichProgress, err
+
+    writer = Writer(network, tokenizer, settings)
+    new = write_answers(asked, writer, output, force, RichProgress())
+    err.print(f"{output}: {len(asked):,} answers, {new:,} of them new.", soft_wrap=True)
+
+
+def show_live(
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: AnswerSettings,
+    asked: Sequence[Asked],
+) -> None:
+    """Answer one question after the other; each token is shown as it is written."""
+    from rich.text import Text
+
+    from steiner.cli.answers import Writer
+    from steiner.cli.live import LivePrinter, printable
+    from steiner.cli.ui import out
+
+    writer = Writer(network, tokenizer, settings)
+    for index, item in enumerate(asked):
+        out.print(Text(printable(item.text), "bold"))
+        printer = LivePrinter(out, tokenizer)
+        try:
+            (thought,) = writer.write([item], index, printer.watch)
+        finally:
+            printer.finish()
+        print_end(thought)
+
+
+def show_all(
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: AnswerSettings,
+    asked: Sequence[Asked],
+    as_json: bool,
+) -> None:
+    """Answer in batches, then print everything."""
+    import json
+
+    from steiner.cli.answers import Writer, answer_line
+    from steiner.cli.ui import RichProgress
+
+    writer, progress = Writer(network, tokenizer, settings), RichProgress()
+    progress.start("Thinking", len(asked))
+    thoughts: list[Thought] = []
+    try:
+        for index, batch in enumerate(writer.batches(asked)):
+            thoughts += writer.write(batch, index)
+            progress.update(len(thoughts))
+    finally:
+        progress.finish()
+    for item, thought in zip(asked, thoughts, strict=True):
+        if as_json:
+            typer.echo(json.dumps(answer_line(item, thought), ensure_ascii=False))
+        else:
+            print_thought(item.text, thought)
+
+
+def check_mode(mode: str, budgets: Sequence[StepBudget]) -> None:
+    """Refuse an unknown mode, and limits that a mode does not keep.
+
+    Raises:
+        InputError: says which.
+    """
     from steiner.decode.control import Mode
 
     if mode not in list(Mode):
         raise InputError(f"unknown mode '{mode}'; choose from {', '.join(Mode)}")
-    if mode != Mode.STRICT and (max_step_tokens or backtrack_bias or ban_repeats or soft_end):
+    strict = (budget.max_step_tokens or budget.backtrack_bias or budget.ban_repeats or budget.soft_end
+              for budget in budgets)  # fmt: skip
+    if mode != Mode.STRICT and any(strict):
         raise InputError(
             "--max-step-tokens, --backtrack-bias, --ban-repeats and --soft-end work in strict mode only; "
             f"leave them out or use --mode strict instead of {mode}."
         )
-    from steiner.cli.ui import RichProgress
-    from steiner.decode.engine import LocalEngine
-    from steiner.decode.load import load_model
-
-    network, tokenizer = load_model(model)
-    engine = LocalEngine(
-        network,
-        tokenizer,
-        mode=Mode(mode),
-        temperature=temperature,
-        seed=seed,
-        system_prompt=system,
-        max_answer_tokens=max_answer_tokens,
-        batch_size=batch_size,
-    )
-    progress = RichProgress()
-    progress.start("Thinking", len(asked))
-    try:
-        thoughts = engine.generate(asked, budget, progress)
-    finally:
-        progress.finish()
-    for question, thought in zip(asked, thoughts, strict=True):
-        (print_json if as_json else print_thought)(question, thought)
-
-
-def read_questions(given: list[str], file: Path | None) -> list[str]:
-    """Return the questions of the command line, then those of the file.
-
-    Raises:
-        InputError: if there is none, or the file cannot be read.
-    """
-    asked = list(given)
-    if file is not None:
-        try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"the questions in '{file}' cannot be read: {error}") from error
-        asked += [line.strip() for line in lines]
-    asked = [question for question in asked if question.strip()]
-    if not asked:
-        raise InputError("there is no question; give one as an argument, or a file with one a line by --file")
-    return asked
 
 
 def read_soft_end(text: str | None) -> SoftEnd | None:
@@ -177,35 +261,24 @@ def print_thought(question: str, thought: Thought) -> None:
     """Print the steps, coloured by move, the answer, and what was wrong with the form."""
     from rich.text import Text
 
+    from steiner.cli.live import StepPrinter, events_of, printable
     from steiner.cli.ui import out
 
-    parsed = thought.parsed
     out.print(Text(printable(question), "bold"))
-    for move, step in zip((None, *parsed.moves), parsed.steps, strict=True):
-        out.print(Text(f"{MOVE_SIGNS[move]} {printable(step.name)}", MOVE_STYLES[move]))
-        for text, style in ((step.thought, ""), (step.summary, "dim"), (step.reflection, "italic")):
-            if text.strip():
-                out.print(Text("  " + printable(text).replace("\n", "\n  "), style))
-    out.print(Text.assemble(("Answer: ", "bold"), printable(parsed.answer.strip()) or ("none", "red")))
-    backtracks = sum(move == "backtrack" for move in parsed.moves)
-    note = f"{len(parsed.steps)} steps, {backtracks} backtracks, {thought.reasoning_tokens} reasoning tokens"
-    if parsed.violations:
-        note += f"; form broken {len(parsed.violations)}×, first: {printable(parsed.violations[0].message)}"
-    out.print(Text(note + "\n", "dim"))
+    printer = StepPrinter(out)
+    for event in events_of(thought.parsed):
+        printer.feed(event)
+    printer.finish()
+    print_end(thought)
 
 
-def print_json(question: str, thought: Thought) -> None:
-    """Print one line of JSON."""
-    import json
+def print_end(thought: Thought) -> None:
+    """Print what follows the answer."""
+    from rich.text import Text
 
-    value = {
-        "question": question,
-        "reasoning_tokens": thought.reasoning_tokens,
-        **thought.parsed.model_dump(mode="json"),
-    }
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    from steiner.cli.live import print_note
+    from steiner.cli.ui import out
 
-
-def printable(text: str) -> str:
-    """Replace control characters, so that what a model wrote cannot steer the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+    if not thought.parsed.answer.strip():
+        out.print(Text.assemble(("Answer: ", "bold"), ("none", "red")))
+    print_note(out, thought.parsed, thought.reasoning_tokens)
