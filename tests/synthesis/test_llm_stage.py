@@ -55,6 +55,21 @@ def undisturbed(server: FaultyServer, tmp_path_factory: pytest.TempPathFactory) 
     return path
 
 
+def test_a_field_that_the_endpoint_refuses_stops_the_run_early(tmp_path: Path) -> None:
+    """A wrong field fails every question alike: a thousand failures would say no more than eight."""
+    path = make_run(tmp_path / "run", 60)
+    with FaultyServer(api_key=KEY, refuses=("max_tokens",)) as server:
+        _, report = synthesise_at(path, server.base_url)
+        assert isinstance(report.stopped, ChatFailure)
+        assert "max_tokens" in str(report.stopped)
+        assert server.stats().requests < 60
+        port = int(server.base_url.removesuffix("/v1").rpartition(":")[2])
+    with FaultyServer(api_key=KEY, port=port) as server:
+        total, report = synthesise_at(path, server.base_url, retry_failed=True)
+    assert report.stopped is None
+    assert (total.questions, total.failed) == (60, 0)
+
+
 def test_every_question_gets_traces_with_verdicts_and_accounts(undisturbed: Path) -> None:
     found = traces(undisturbed)
     assert len(found) == COUNT

@@ -31,10 +31,13 @@ from steiner.synthesis.prices import DOLLAR
 from steiner.synthesis.settings import PlanSettings
 from steiner.synthesis.stage import PROBLEMS, TRACES, is_right
 from steiner.teacher.chat.client import ChatClient, ClientLimits
-from steiner.teacher.chat.types import ChatFailure, ChatRequest, Endpoint, Reply
+from steiner.teacher.chat.types import ChatFailure, ChatRequest, Endpoint, FailureKind, Reply
 from steiner.teacher.llm.language import choose_language, detect_language
 from steiner.teacher.llm.teacher import LlmSettings, LlmTeacher
 from steiner.teacher.llm.templates import Prompts
+
+REFUSED = 8
+"""Questions that may fail of requests the endpoint calls bad, before its first reply, until the run stops."""
 
 RETRIES = "retries"
 """Input of the stage that changes when failed questions are taken up again, so that later stages notice."""
@@ -141,6 +144,7 @@ class _Run:
         self._progress = progress
         self._notice = notice
         self._started = time.monotonic()
+        self._refused = 0
         self._before = self._journal.count(TRACES)
         self._client = ChatClient(given.endpoint, given.limits, notice)
         self.book = CallBook(self._journal, given.endpoint, self._client.complete, given.budget)
@@ -168,11 +172,18 @@ class _Run:
             outcome = await synthesise_async(problem, teacher, is_right, settings, language)
             traces, accounts = outcome.traces, account(outcome, settings, tally, language)
         except ChatFailure as failure:
-            if failure.stops_run:
+            if failure.stops_run or self._refuses_all(failure):
                 raise
             accounts = account_failure(failure, tally, language)
         bodies = {TRACES: _TRACES.dump_json(traces), ACCOUNTS: accounts.model_dump_json().encode()}
         return Finished(bodies, accounts.error is not None)
+
+    def _refuses_all(self, failure: ChatFailure) -> bool:
+        """Tell whether the endpoint finds fault with each and every request, as with a wrong field."""
+        if failure.kind is not FailureKind.BAD_REQUEST or self._client.stats.succeeded or self.book.cached:
+            return False
+        self._refused += 1
+        return self._refused >= REFUSED
 
     def _wanted_calls(self) -> int:
         """A quarter more than the client has in flight now: it grows while there are calls that wait."""
@@ -184,7 +195,7 @@ class _Run:
 
     def _note(self) -> str:
         seconds = max(time.monotonic() - self._started, 1e-9)
-        parts = [f"{self.crowd.done / seconds:,.1f} questions/s", f"{self.book.sent / seconds:,.0f} calls/s"]
+        parts = [_rate(self.crowd.done, seconds, "questions"), _rate(self.book.sent, seconds, "calls")]
         if self.book.cached:
             parts.append(f"{self.book.cached:,} cached")
         if self.crowd.failed:
@@ -195,6 +206,14 @@ class _Run:
         else:
             parts.append(f"{budget.spent.tokens:,} tokens")
         return ", ".join(parts)
+
+
+def _rate(count: int, seconds: float, what: str) -> str:
+    """Return how fast it goes, per minute where a second is too short to see something."""
+    rate = count / seconds
+    if rate < 1:
+        return f"{rate * 60:,.1f} {what}/min"
+    return f"{rate:,.{0 if rate >= 10 else 1}f} {what}/s"
 
 
 def _begin(run: RunDir, given: LlmRun, force: bool) -> Stage:
