@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("steiner.cli.train", "Train a causal language model: cpt, sft or rl."),
     "generate": ("steiner.cli.generate", "Answer questions with a trained model under step control."),
     "chat": ("steiner.cli.chat", "Talk to a model, steps shown as they come."),
+    "serve": ("steiner.cli.serve", "Serve a model to OpenAI clients, steps shown and bounded."),
     "grammar": ("steiner.cli.grammar", "Print the grammar of a completion for other engines."),
     "evaluate": ("steiner.cli.evaluate", "Measure a model: accuracy against allowed steps."),
 }

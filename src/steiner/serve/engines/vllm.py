@@ -1,0 +1,3 @@
+"""vLLM in this process: its `AsyncLLM` with our logits processor."""
+
+from __future__ import annotations
