@@ -61,10 +61,18 @@ def make_app(engine: Engine, settings: ServeSettings, name: str) -> tuple[ASGIAp
     """
     service = Service(engine, settings, name)
 
+    card = {
+        "id": name,
+        "object": "model",
+        "created": service.created,
+        "owned_by": "steiner",
+    }
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.encoder.check_template()
         await engine.start()
+        card["max_model_len"] = engine.context
         try:
             yield
         finally:
@@ -90,7 +98,7 @@ def make_app(engine: Engine, settings: ServeSettings, name: str) -> tuple[ASGIAp
             summary=(exchange.__doc__ or "").strip(),
             operation_id=path.removeprefix("/v1/").replace("/", "_"),
         )
-    _add_small_ones(app, service)
+    _add_small_ones(app, service, card)
     app.add_exception_handler(HTTPException, _http_error)
     if (PAGE / "index.html").is_file():
         app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
@@ -104,15 +112,7 @@ def _endpoint(exchange: type[Exchange[Any]], service: Service) -> Callable[[Requ
     return answer
 
 
-def _add_small_ones(app: FastAPI, service: Service) -> None:
-    card = {
-        "id": service.name,
-        "object": "model",
-        "created": service.created,
-        "owned_by": "steiner",
-        "max_model_len": service.engine.context,
-    }
-
+def _add_small_ones(app: FastAPI, service: Service, card: dict[str, Any]) -> None:
     async def models(_: Request) -> Response:
         return JsonReply({"object": "list", "data": [card]})
 

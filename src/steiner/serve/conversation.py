@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from steiner.core import InputError, ReasoningPath
 from steiner.protocol import Message, TextEncoder, encode_path, ensure_chat_template, escape
 from steiner.protocol.history import HistoryPolicy, carry_history
+from steiner.protocol.outline import read_outline
 from steiner.protocol.prompt import _skeleton as prompt_skeleton
 from steiner.serve.bodies import ChatMessage, InputItem, text_of
 from steiner.serve.errors import bad
-from steiner.serve.outline import read_outline
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -96,6 +97,8 @@ class EngineSettings(Settings):
     """Keys and values kept of finished conversations, in tokens; 0 for none."""
     prefill_tokens: int = Field(default=2048, ge=16)
     """Prompt tokens read between two tokens of the running completions."""
+    vllm: dict[str, Any] = Field(default_factory=dict)
+    """More arguments of vLLM's `AsyncEngineArgs`, for example `gpu_memory_utilization`."""
     flush_seconds: float = Field(default=0.02, ge=0)
     """Tokens of one completion are handed on together, at most this often."""
 

@@ -22,9 +22,9 @@ from steiner.protocol import (
     TokenStreamParser,
     ViolationFound,
 )
+from steiner.protocol.outline import SUMMARY_FIELDS, OutlineWriter
 from steiner.serve.decoder import Decoder
 from steiner.serve.engines.base import Finish, TokenChunk, TokenLogprob
-from steiner.serve.outline import SUMMARY_FIELDS, OutlineWriter
 from steiner.serve.settings import Display
 
 if TYPE_CHECKING:
