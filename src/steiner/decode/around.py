@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 from transformers.utils import logging as transformers_logging
 
 if TYPE_CHECKING:
@@ -42,9 +43,11 @@ def shared_prefill(
     supported = getattr(model, "_supports_default_dynamic_cache", None)
     if len(first) == len(texts) or rows.shape[1] < 2 or supported is None or not supported():
         return None
+    cache = DynamicCache(config=model.config)
+    if not all(isinstance(layer, DynamicLayer) for layer in cache.layers):
+        return None
     chosen = torch.tensor(list(first.values()), device=rows.device)
     kept = mask[chosen][:, :-1]
-    cache = DynamicCache(config=model.config)
     accepted = inspect.signature(model.forward).parameters
     model(
         input_ids=rows[chosen][:, :-1],

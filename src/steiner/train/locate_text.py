@@ -22,9 +22,9 @@ class TextPlaces:
     """Finds steps by what they say.
 
     A step belongs to a node if it may be one node with every wording of it (complete linkage, the same
-    decision on every pair as in `steiner.graph.cluster`); of several such nodes the one with the likest wording
-    wins, among equals one that follows where the search stands. A step that fits nowhere is new. The wordings of the graph
-    are embedded and read once.
+    decision on every pair as in `steiner.graph.cluster`); of several such nodes the one with the likest
+    wording wins, among equals one that follows where the search stands. A step that fits nowhere is new. The
+    wordings of the graph are embedded and read once.
     """
 
     def __init__(self, problem: Problem, graph: StepGraph, settings: ClusterSettings) -> None:

@@ -27,8 +27,8 @@ FUNCTIONS: dict[str, Callable[[Attempt, Any], Earned]] = {
 
 
 def earn(attempt: Attempt, rewards: Sequence[RewardSettings]) -> tuple[Earned, ...]:
-    """Return what an attempt earns by each reward, unweighted, parallel to `rewards`."""
-    return tuple(FUNCTIONS[reward.name](attempt, reward) for reward in rewards)
+    """Return what an attempt earns by each reward, unweighted, parallel to `rewards`; by weight 0 nothing."""
+    return tuple(FUNCTIONS[r.name](attempt, r) if r.weight else Earned() for r in rewards)
 
 
 def total(earned: Sequence[Earned], rewards: Sequence[RewardSettings], steps: int) -> Earned:
