@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+
 from conftest import running
 
 ASK = {"messages": [{"role": "user", "content": "Numbers 3 5 7, target 22"}]}
@@ -135,7 +136,7 @@ def test_too_many_at_once(small):
         b'{"seed": 1e400, "messages": []}',
         b'{"temperature": NaN}',
         b"\xff\xfe{}",
-        '{"messages": [{"role": "user", "content": "\\ud800"}], "stop": "\\ud800"}'.encode(),
+        b'{"messages": [{"role": "user", "content": "\\ud800"}], "stop": "\\ud800"}',
     ],
     ids=range(16),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,9 @@ def serve(place: str, settings: ServeSettings, on_ready: Callable[[], object] = 
         engine = load_engine(place, settings.engine)
         server = make_server(engine, settings, name_of(place, settings))
         server.on_ready = on_ready
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # uvicorn raises a signal again when it has drained; by then all is well.
+            signal.signal(number, lambda *_: None)
         server.run(sockets=[listening])
     finally:
         listening.close()
