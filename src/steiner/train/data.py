@@ -238,8 +238,8 @@ def check_context(sequences: Sequence[Example], context: int, limit: int | None)
     if long:
         raise InputError(
             f"{len(long)} of {len(sequences)} sequences are longer than the context of {bound} tokens (the "
-            f"longest has {max(long)}). Make the dataset with a smaller token budget, or raise 'context' if "
-            "the model allows."
+            f"longest has {max(long)}). Make the dataset with a smaller token budget, or raise 'context' and "
+            "'row_tokens' if the model allows."
         )
 
 

@@ -105,8 +105,14 @@ def _weights(wanted: Weights, compute: str, frozen: bool) -> str:
     return wanted
 
 
+def _row(settings: CptSettings | SftSettings, options: Options) -> int:
+    """Return the tokens of a row of a batch, at the longest."""
+    packed = settings.row_tokens if settings.packing else None
+    return options.context or packed or settings.context
+
+
 def _cpt(settings: CptSettings, options: Options) -> tuple[dict[str, Any], list[str]]:
-    context = options.context or settings.context
+    context = _row(settings, options)
     return {
         "stage": "cpt",
         "context": context,
@@ -117,7 +123,7 @@ def _cpt(settings: CptSettings, options: Options) -> tuple[dict[str, Any], list[
 
 def _sft(settings: SftSettings, options: Options) -> tuple[dict[str, Any], list[str]]:
     notes: list[str] = []
-    context = options.context or settings.context
+    context = _row(settings, options)
     mean, paths = options.mean_tokens, UNKNOWN_PATHS
     tokens = options.tokens or settings.tokens
     if (Path(settings.dataset) / STATISTICS).is_file():
