@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from steiner.cli.evaluate import app, read_limits
-from steiner.core import InputError, Problem, Settings
+from steiner.core import InputError, Problem, Ramp, Settings, SoftEnd, StepBudget
 from steiner.evaluate.saved import SavedEvaluation, compare_saved, load, save
 from steiner.problems.countdown import CountdownSettings, Split, generate
 from steiner.store import RunDir, Stage, StoredRecord
@@ -94,6 +94,22 @@ def test_a_model_is_no_better_than_itself(model, place, tmp_path):
     text = " ".join(result.output.split())
     assert "with 2 steps: no difference beyond noise: 0.0 points" in text
     refused(ask(model, place, "--compare", file), "answered 4 problems, this one is about 6, 0 of them")
+
+
+def test_every_other_limit_reaches_the_model_and_the_file(model, place, tmp_path):
+    file = tmp_path / "out.json"
+    result = ask(
+        model, place, "--output", file, "--max-step-tokens", 12, "--backtrack-bias", -2, "--ban-repeats",
+        "--soft-end=-3,5,2,exponential",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    evaluation = load(file)
+    soft = SoftEnd(start=-3, stop=5, steps=2, ramp=Ramp.EXPONENTIAL)
+    want = StepBudget(max_step_tokens=12, backtrack_bias=-2, ban_repeats=True, soft_end=soft)
+    assert evaluation.other_limits == want
+    assert all(s.reasoning_tokens <= 1 + 13 * s.steps for s in evaluation.samples)
+    refused(ask(model, place, "--soft-end", "1"), "--soft-end takes START,STOP,STEPS")
+    refused(ask(model, place, "--max-step-tokens", 3), "--max-step-tokens")
 
 
 def test_comparing_pairs_by_problem_under_the_largest_common_limit(tmp_path):

@@ -14,11 +14,16 @@ BUILT = Path(__file__).resolve().parents[2] / ".vllm"
 
 
 @pytest.fixture(scope="session")
-def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+def vllm_python() -> Path:
+    """Return the interpreter that runs vLLM; skip where there is none."""
+    return _found("STEINER_VLLM_PYTHON", BUILT / "bin" / "python")
+
+
+@pytest.fixture(scope="session")
+def vllm(vllm_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     """Start the server once for all tests; skip them where vLLM or the model is missing."""
-    python = _found("STEINER_VLLM_PYTHON", BUILT / "bin" / "python")
     model = _found("STEINER_VLLM_MODEL", BUILT / "smollm2")
-    with vllm_server(python, model, tmp_path_factory.mktemp("vllm") / "server.log") as server:
+    with vllm_server(vllm_python, model, tmp_path_factory.mktemp("vllm") / "server.log") as server:
         yield server
 
 

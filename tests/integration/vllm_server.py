@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -91,23 +91,36 @@ class VllmServer:
         return text
 
 
+OPTIONS = (
+    *("--dtype", "bfloat16", "--enforce-eager", "--max-model-len", "4096", "--max-num-seqs", "20"),
+    # Otherwise a small model may go on with blank lines between two fields until its tokens are used up.
+    *("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}'),
+)
+
+
 @contextmanager
-def vllm_server(python: Path, model: Path, log: Path) -> Iterator[VllmServer]:
+def vllm_server(
+    python: Path,
+    model: Path,
+    log: Path,
+    options: Sequence[str] = OPTIONS,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[VllmServer]:
     """Start vLLM on the CPU, wait until it is ready, and stop it afterwards.
 
     Args:
         python: interpreter of an environment that holds vLLM.
         model: folder that it is to serve, under the name `MODEL`.
         log: takes what it prints.
+        options: of its command line.
+        variables: of its environment, beside our own.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
         *(python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", MODEL),
-        *("--dtype", "bfloat16", "--enforce-eager", "--max-model-len", "4096", "--max-num-seqs", "20"),
-        # Otherwise a small model may go on with blank lines between two fields until its tokens are used up.
-        *("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}'),
+        *options,
         *("--host", "127.0.0.1", "--port", str(port)),
     ]
     environment = {
@@ -118,7 +131,7 @@ def vllm_server(python: Path, model: Path, log: Path) -> Iterator[VllmServer]:
             list(map(str, command)),
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | environment,
+            env=os.environ | environment | dict(variables or {}),
             start_new_session=True,
         )
     try:

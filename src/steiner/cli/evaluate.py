@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from steiner.core import Problem
+    from steiner.core import Problem, StepBudget
     from steiner.evaluate.records import Comparison
     from steiner.evaluate.saved import SavedEvaluation
 
@@ -21,6 +21,7 @@ Examples:
   steiner evaluate runs/quickstart/rl/model --run runs/quickstart
   steiner evaluate runs/first/sft/model --run runs/test --limits 2,4,8 --n 200 --output sft.json
   steiner evaluate runs/first/rl/model --run runs/test --limits 2,4,8 --n 200 --compare sft.json
+  steiner evaluate MODEL --run runs/test --limits 4,8,16 --ban-repeats --soft-end=-4,6,12
 """
 
 
@@ -37,6 +38,14 @@ def evaluate(
     max_reasoning_tokens: Annotated[
         int | None, typer.Option(min=16, help="Most tokens of reasoning, whatever the steps.")
     ] = None,
+    max_step_tokens: Annotated[int | None, typer.Option(help="Most tokens of a step.")] = None,
+    backtrack_bias: Annotated[
+        float, typer.Option(help="Makes going back more likely, or less if negative; in logits.")
+    ] = 0.0,
+    ban_repeats: Annotated[
+        bool, typer.Option("--ban-repeats", help="No thought twice, word for word.")
+    ] = False,
+    soft_end: Annotated[str | None, typer.Option(help="START,STOP,STEPS as in `steiner generate`.")] = None,
     temperature: Annotated[float, typer.Option(min=0, help="0 takes the most likely token.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Makes drawing repeatable.")] = 0,
     output: Annotated[Path | None, typer.Option(help="JSON file for every graded sample.")] = None,
@@ -54,6 +63,10 @@ def evaluate(
     from steiner.evaluate import saved
 
     steps = read_limits(limits)
+    other_limits = _budget(
+        max_step_tokens=max_step_tokens, backtrack_bias=backtrack_bias, ban_repeats=ban_repeats,
+        soft_end=soft_end,
+    )  # fmt: skip
     if output is not None and output.exists() and not force:
         from steiner.core import InputError
 
@@ -64,7 +77,7 @@ def evaluate(
         saved.shared_limit(before, set(steps), {problem.id for problem in problems})
     evaluation = _measure(
         model, problems, steps, run=run, stage=stage, temperature=temperature, seed=seed,
-        max_reasoning_tokens=max_reasoning_tokens,
+        max_reasoning_tokens=max_reasoning_tokens, other_limits=other_limits,
     )  # fmt: skip
     if output is not None:
         saved.save(evaluation, output)
@@ -85,6 +98,12 @@ def alarms_of(model: Path) -> list[str]:
         return [f"{a['name']} since update {a['since']}: {a['evidence']}" for a in record.get("alarms", ())]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
+
+
+def _budget(soft_end: str | None, **limits: Any) -> StepBudget:
+    from steiner.cli.generate import make_budget, read_soft_end
+
+    return make_budget(soft_end=read_soft_end(soft_end), **limits)
 
 
 def read_limits(text: str) -> list[int]:
@@ -134,6 +153,7 @@ def _measure(
     temperature: float,
     seed: int,
     max_reasoning_tokens: int | None,
+    other_limits: StepBudget,
 ) -> SavedEvaluation:
     from steiner.cli.common import is_right
     from steiner.cli.ui import RichProgress
@@ -148,8 +168,9 @@ def _measure(
     started = time.monotonic()
     try:
         samples, _ = run_evaluation(
-            engine, problems, limits, is_right, max_reasoning_tokens=max_reasoning_tokens, progress=progress
-        )
+            engine, problems, limits, is_right, max_reasoning_tokens=max_reasoning_tokens,
+            other_limits=other_limits, progress=progress,
+        )  # fmt: skip
     finally:
         progress.finish()
     return SavedEvaluation(
@@ -159,6 +180,7 @@ def _measure(
         temperature=temperature,
         seed=seed,
         max_reasoning_tokens=max_reasoning_tokens,
+        other_limits=other_limits,
         seconds=time.monotonic() - started,
         curve=tuple(curve_point(samples, limit, seed) for limit in limits),
         samples=tuple(samples),

@@ -13,7 +13,8 @@ from steiner.decode.request import StepRequest
 from steiner.decode.rules import Mode
 from steiner.decode.soft import Biases
 
-_MODES = {mode: place for place, mode in enumerate(Mode)}
+MODES = {mode: place for place, mode in enumerate(Mode)}
+"""Numbers of the modes in the tables of the rules."""
 
 
 class Live:
@@ -25,7 +26,7 @@ class Live:
         """Stand before the first token."""
         self.history = History()
         self.limits = limit_row(request, request.max_answer_tokens)
-        self.mode = _MODES[request.control]
+        self.mode = MODES[request.control]
         self._last = -1
 
     def follow(self, tokens: Sequence[int], book: Rulebook) -> None:

@@ -17,7 +17,7 @@ KEY = "steiner"
 
 
 def register() -> None:
-    """Make the reasoning parser known to vLLM: the entry point `vllm.general_plugins`, called in any process."""
+    """Make the reasoning parser known to vLLM: entry point `vllm.general_plugins`, called in any process."""
     from vllm.reasoning import ReasoningParserManager
 
     ReasoningParserManager.register_lazy_module(

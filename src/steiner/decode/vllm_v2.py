@@ -17,6 +17,7 @@ from steiner.decode.columns import Columns
 from steiner.decode.control import Rulebook
 from steiner.decode.folding import Folded, fold_rows, fold_tokens
 from steiner.decode.history import FloatArray, Limits, limit_row
+from steiner.decode.live import MODES
 from steiner.decode.rules import STATES, Mode, StateTables, deciding, situation
 from steiner.decode.soft import biases
 from steiner.decode.vllm_setup import Setup, validate
@@ -28,8 +29,6 @@ try:
     from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcessor
 except ImportError:  # importable without vLLM, for tests of the class itself
     LogitsProcessor = object
-
-_MODES = {mode: place for place, mode in enumerate(Mode)}
 
 
 class StepControlLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
@@ -72,7 +71,7 @@ class StepControlLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         self._folded = Folded.empty(slots, device)
         self._limits: FloatArray = np.zeros((slots, len(Limits._fields)))
         """Limits of each slot, on the host."""
-        self._modes = np.full(slots, _MODES[Mode.OFF], dtype=np.int64)
+        self._modes = np.full(slots, MODES[Mode.OFF], dtype=np.int64)
         self._biased = np.zeros(slots, dtype=np.bool_)
         self._limits_there = torch.from_numpy(self._limits).to(device, copy=True)
         self._modes_there = torch.from_numpy(self._modes).to(device, copy=True)
@@ -83,7 +82,7 @@ class StepControlLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         prompt = int(self._states.prompt_len.np[req_idx])
         request = self._setup.request(sampling_params, prompt)
         self._limits[req_idx] = limit_row(request, request.max_answer_tokens)
-        self._modes[req_idx] = _MODES[request.control]
+        self._modes[req_idx] = MODES[request.control]
         self._biased[req_idx] = bool(request.backtrack_bias or request.soft_end)
         self._new.append(req_idx)
         return request.control is not Mode.OFF
@@ -122,7 +121,7 @@ class StepControlLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         chosen = self._table[(modes, *situation(facts, limits, self._at, torch))]
         self._columns.apply_on_device(logits, chosen)
         if self._biased[ctx.idx_mapping_np].any():
-            strict = modes == _MODES[Mode.STRICT]
+            strict = modes == MODES[Mode.STRICT]
             found = biases(facts, limits, deciding(facts, self._at, torch) & strict, torch)
             end, backtrack = (cast("Tensor", addends) for addends in found)
             self._columns.add_on_device(logits, end, backtrack)

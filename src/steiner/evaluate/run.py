@@ -59,6 +59,7 @@ def evaluate(
     is_right: IsRight,
     *,
     max_reasoning_tokens: int | None = None,
+    other_limits: StepBudget | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[SampleResult], list[Completed]]:
     """Measure accuracy against allowed steps.
@@ -69,6 +70,7 @@ def evaluate(
         limits: step limits; the largest one is generated, the others follow from it.
         is_right: grades an answer.
         max_reasoning_tokens: limit of thinking in tokens, for all limits alike.
+        other_limits: further limits for all alike; its `max_steps` and `max_reasoning_tokens` do not count.
         progress: is told how many problems are done.
 
     Returns:
@@ -81,7 +83,8 @@ def evaluate(
         raise InputError("There is nothing to evaluate: give at least one problem and one step limit.")
     questions = [problem.blind().prompt for problem in problems]
     largest = max(limits)
-    budget = StepBudget(max_steps=largest, max_reasoning_tokens=max_reasoning_tokens)
+    own = {"max_steps": largest, "max_reasoning_tokens": max_reasoning_tokens}
+    budget = (other_limits or StepBudget()).model_copy(update=own)
     whole = list(engine.generate(questions, budget, progress))
     samples: list[SampleResult] = []
     for limit in sorted(set(limits)):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from steiner.core import SCHEMA_VERSION, InputError, Record
+from steiner.core import SCHEMA_VERSION, InputError, Record, StepBudget
 from steiner.evaluate.metrics import compare
 from steiner.evaluate.records import Comparison, CurvePoint, SampleResult
 from steiner.store import atomic_write
@@ -25,6 +25,8 @@ class SavedEvaluation(Record):
     temperature: float
     seed: int
     max_reasoning_tokens: int | None
+    other_limits: StepBudget = StepBudget()
+    """What was asked for beside the step limits and `max_reasoning_tokens`."""
     seconds: float = Field(ge=0)
     """Wall-clock seconds of generating and grading, loading excluded."""
     curve: tuple[CurvePoint, ...]
