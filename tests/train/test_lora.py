@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
+from typer.testing import CliRunner
 
+from steiner.cli.main import app
 from steiner.core import InputError
 from steiner.train.lora import copy_rows_to_reference, is_adapted, merged, rows_in_place, save_trained
-from steiner.train.model import load_model, load_tokenizer, model_digest
+from steiner.train.model import load_model, load_tokenizer, merge_adapter, model_digest
 from steiner.train.settings import LoraSettings, ModelSettings
 from steiner.train.tokens import token_tables
 from tiny_base import PLAIN_TOKENS, base_model
@@ -32,12 +34,14 @@ def load(given: ModelSettings, precision: str = "fp32"):
     return load_model(given, load_tokenizer(given), 0, precision).eval()
 
 
-def train(model, steps: int = 3) -> None:
+def train(model, steps: int = 3, *, autocast: bool = False) -> None:
     """Take some steps at a high rate on every token, so that all that is trained changes."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=0.05)
     for _ in range(steps):
-        model(input_ids=PROMPT, labels=PROMPT).loss.backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = model(input_ids=PROMPT, labels=PROMPT).loss
+        loss.backward()
         optimiser.step()
         optimiser.zero_grad()
 
@@ -149,6 +153,23 @@ def test_an_adapter_kept_alone_is_trained_on_or_merged(tmp_path, tied, rows):
         assert torch.allclose(logits(alone), expected, atol=1e-6)
 
 
+def test_the_command_line_merges_an_adapter(tmp_path):
+    given = settings(base_model(tmp_path / "base", tied=False, rows=PLAIN_TOKENS), merge=False)
+    adapted = load(given)
+    train(adapted)
+    save_trained(adapted, tmp_path / "adapter", given.lora)
+    load_tokenizer(given).save_pretrained(tmp_path / "adapter")
+    command = ["train", "merge", str(tmp_path / "adapter"), "--output", str(tmp_path / "merged")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    assert torch.allclose(logits(plain), logits(adapted), atol=1e-5)
+    again = CliRunner().invoke(app, command)
+    assert "not empty" in again.output
+    with pytest.raises(InputError, match="holds no adapter"):
+        merge_adapter(tmp_path / "base", tmp_path / "other")
+
+
 def test_an_adapter_of_other_settings_is_refused(tmp_path):
     given = settings(base_model(tmp_path / "base", tied=True, rows=350), merge=False)
     save_trained(load(given), tmp_path / "adapter", given.lora)
@@ -192,8 +213,8 @@ def test_a_frozen_model_is_kept_in_bf16_and_what_is_trained_in_fp32(tmp_path, ti
     adapted = load(settings(base_model(tmp_path, tied=tied, rows=350), precision="bf16"), "bf16")
     kinds = {(parameter.requires_grad, parameter.dtype) for parameter in adapted.parameters()}
     assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
+    train(adapted, autocast=True)
     with torch.autocast("cpu", torch.bfloat16):
-        train(adapted)
         expected = logits(adapted).float()
     plain = merged(adapted)
     assert {parameter.dtype for parameter in plain.parameters()} == {torch.bfloat16}

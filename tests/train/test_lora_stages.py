@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import tiny_run
 import torch
 from safetensors.torch import load_file
 from test_stages import OddReader, StoppedError, StopsAt, odd_is_right
-from tiny_base import PLAIN_TOKENS, base_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steiner.dataset.settings import DatasetSettings
@@ -17,11 +17,14 @@ from steiner.dataset.write import write_dataset
 from steiner.protocol import ControlIds
 from steiner.store import RunDir
 from steiner.train.rl import train_rl
+from steiner.train.settings import ModelSettings, SftSettings, StageSettings
 from steiner.train.supervised import train_cpt, train_sft
 from steiner.train.tokens import token_tables
+from tiny_base import PLAIN_TOKENS, base_model
 
 pytest.importorskip("peft")
 
+SettingsT = TypeVar("SettingsT", bound=StageSettings)
 CONTEXT = 2048
 LORA = {"rank": 2, "alpha": 4}
 OPTIMISER = tiny_run.OPTIMISER | {"learning_rate": 1e-2, "batch_size": 2}
@@ -45,14 +48,19 @@ def run(base, tmp_path_factory) -> Path:
     return path
 
 
-def model(path: Path, **lora: object) -> dict[str, object]:
+def model(path: str | Path | None, **lora: object) -> dict[str, object]:
     return {"path": str(path), "weights": "fp32", "lora": LORA | lora}
 
 
-def sft(run: Path, output: Path, base: Path, **lora: object):
-    return tiny_run.sft(
-        run, output, base, model=model(base, **lora), context=CONTEXT, tokens=8000, optimiser=OPTIMISER
-    )
+def with_lora(settings: SettingsT, **lora: object) -> SettingsT:
+    """Return the settings of a stage with adapters on the model that they name."""
+    place = settings.model.path
+    return settings.model_copy(update={"model": ModelSettings.model_validate(model(place, **lora))})
+
+
+def sft(run: Path, output: Path, base: Path, **lora: object) -> SftSettings:
+    settings = tiny_run.sft(run, output, base, context=CONTEXT, tokens=8000, optimiser=OPTIMISER)
+    return with_lora(settings, **lora)
 
 
 def check_ordinary(folder: Path, base: Path) -> None:
@@ -81,14 +89,13 @@ def test_the_three_stages_one_after_the_other(run, base, tmp_path):
         for place in (tmp_path / "cpt" / "model", tmp_path / "sft" / "model")
     ]
     assert ((rows[1] - rows[0]).abs().max(dim=1).values > 1e-3).all()
-    rl = tiny_run.rl(
-        run, tmp_path / "rl", base, model=model(tmp_path / "sft" / "model"), beta=0.1,
-        optimiser=OPTIMISER | {"batch_size": 8, "save_every": 1},
-    )  # fmt: skip
-    train_rl(rl, odd_is_right, OddReader())
+    optimiser = OPTIMISER | {"batch_size": 8, "save_every": 1}
+    rl = tiny_run.rl(run, tmp_path / "rl", tmp_path / "sft" / "model", beta=0.1, optimiser=optimiser)
+    train_rl(with_lora(rl), odd_is_right, OddReader())
     check_ordinary(tmp_path / "rl" / "model", base)
 
 
+@pytest.mark.slow
 def test_a_killed_stage_goes_on_to_the_same_weights(run, base, tmp_path):
     train_sft(sft(run, tmp_path / "whole", base))
     with pytest.raises(StoppedError):
@@ -101,6 +108,7 @@ def test_a_killed_stage_goes_on_to_the_same_weights(run, base, tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_an_adapter_kept_alone_is_what_the_next_stage_starts_from(run, base, tmp_path):
     train_sft(sft(run, tmp_path / "one", base, merge=False))
     adapter = tmp_path / "one" / "model"
@@ -112,6 +120,7 @@ def test_an_adapter_kept_alone_is_what_the_next_stage_starts_from(run, base, tmp
     assert later.curve[0].values["loss"] < merged_first.curve[0].values["loss"]
 
 
+@pytest.mark.slow
 def test_checkpointing_gives_the_same_gradients(run, base, tmp_path):
     """A frozen embedding has no gradient to pass on, which some kinds of checkpointing need."""
     plain = train_sft(sft(run, tmp_path / "plain", base))

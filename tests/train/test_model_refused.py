@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_base import PLAIN_TOKENS, base_model, plain_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steiner.core import InputError, parse_settings
 from steiner.train.model import load_model, load_tokenizer
 from steiner.train.settings import ModelSettings
+from tiny_base import PLAIN_TOKENS, base_model, plain_tokenizer
 
 
 @pytest.fixture
@@ -94,6 +94,13 @@ def test_a_tokenizer_with_more_tokens_than_a_model_without_its_own_has_rows(tmp_
             path=str(tmp_path / "base"), tokenizer=str(plain_folder(tmp_path)))  # fmt: skip
 
 
+def test_a_model_without_a_tokenizer(base):
+    for file in base.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"no tokenizer\.json.*as 'tokenizer' under \[model\]"):
+        load_tokenizer(ModelSettings(path=str(base)))
+
+
 def test_tokens_behind_all_rows_get_one_too(base):
     """Somebody added delimiters of ChatML to a base model's tokenizer, as our error message advises."""
     words = AutoTokenizer.from_pretrained(base)
@@ -143,7 +150,7 @@ def test_bf16_weights_cannot_be_computed_in_fp32(base):
 @pytest.mark.parametrize("extra", [{"lora": {}}, {"weights": "bf16"}])
 def test_a_new_model_has_nothing_to_adapt(extra):
     given = {"architecture": {}, "tokenizer": "x", **extra}
-    with pytest.raises(InputError, match="for existing models"):
+    with pytest.raises(InputError, match="for an existing model"):
         parse_settings(ModelSettings, given, "x.toml")
 
 

@@ -6,13 +6,13 @@ from itertools import combinations
 
 import pytest
 import torch
-from tiny_base import PLAIN_TOKENS, base_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from steiner.protocol import CONTROL_TOKENS, ControlIds, ControlToken
 from steiner.train.model import load_model, load_tokenizer
 from steiner.train.settings import ModelSettings
 from steiner.train.tokens import DESCRIPTIONS, fit_tables, fresh_ids, token_tables
+from tiny_base import PLAIN_TOKENS, base_model
 
 INITS = ["words", "mean", "random"]
 
@@ -67,7 +67,7 @@ def test_random_rows_follow_the_seed_and_the_trained_rows(tmp_path, tied):
         # 14 draws a column: six deviations of their mean
         distance = (one.mean(dim=0) - 10 * (table + 1)).abs()
         assert (distance < 6 * torch.linspace(0.01, 1, 16) / 14**0.5 + 0.1).all()
-        assert 0.01 < one[:, 0].std() / one[:, -1].std() < 0.05  # trained: 0.01
+        assert 0.002 < one[:, 0].std() / one[:, -1].std() < 0.05  # of the trained rows: 0.01
     if not tied:
         first, second = rows_of(model, ids)
         assert not torch.allclose(first + 10, second)

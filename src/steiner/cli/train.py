@@ -77,6 +77,22 @@ def rl(config: ConfigOption, force: ForceOption = False) -> None:
     _say(train_rl(settings, is_right, reader, progress=RichProgress(), force=force))
 
 
+@app.command()
+def merge(
+    adapter: Annotated[Path, typer.Argument(help="Folder of an adapter that a stage left unmerged.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model; new or empty.")],
+) -> None:
+    """Write an adapter into its base model: one ordinary model, in fp32.
+
+    Example:  steiner train merge runs/mine/sft/model --output runs/mine/merged
+    """
+    from steiner.cli.ui import out
+    from steiner.train.model import merge_adapter
+
+    merge_adapter(adapter, output)
+    out.print(f"model: {output}")
+
+
 def load_toml(cls: type[SettingsT], path: Path) -> SettingsT:
     """Read settings from a TOML file.
 

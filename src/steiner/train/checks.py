@@ -56,10 +56,22 @@ def _check_files(folder: Path) -> None:
     raise InputError(f"The model {folder} cannot be loaded: it has a config.json, but no *.safetensors.")
 
 
+def has_tokenizer(place: str) -> bool:
+    """Tell whether a folder has a tokenizer's files; whatever is no folder may be a hub id that has them.
+
+    Without them transformers makes a tokenizer of a few special tokens for a `config.json` that it knows.
+    """
+    folder = Path(place)
+    names = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken")
+    return not folder.is_dir() or any(True for name in names for _ in folder.glob(name))
+
+
 def own_tokenizer(place: str, trust_remote_code: bool) -> PreTrainedTokenizerBase | None:
     """Return the tokenizer in a model's folder as it is, None if there is none."""
     from transformers import AutoTokenizer
 
+    if not has_tokenizer(place):
+        return None
     try:
         return AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code)
     except (OSError, ValueError):

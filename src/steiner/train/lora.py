@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,7 @@ def save_trained(
     elif lora.merge:
         merged(model).save_pretrained(folder)
     else:
-        model.save_pretrained(folder, selected_adapters=[ADAPTER], save_embedding_layers=False)
+        model.save_pretrained(folder, selected_adapters=[ADAPTER])
 
 
 def copy_rows_to_reference(model: Any) -> None:
@@ -204,7 +205,13 @@ def _table_names(model: PreTrainedModel) -> list[str]:
 
 
 def _ready(adapted: PeftModel) -> PeftModel:
-    """Let TRL read the output matrix through PEFT's wrapper of it, which has no attribute for the bias."""
+    """Make a model with adapters fit for TRL and for checkpoints.
+
+    TRL reads the output matrix and its bias through PEFT's wrapper, which has no attribute for the bias. And
+    PEFT saves whole token tables once they have been resized, although only some rows are trained, which it
+    saves anyway.
+    """
+    adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
     head = adapted.get_output_embeddings()
     if head is not None and not isinstance(head, torch.nn.Linear) and "bias" not in head._parameters:
         head.register_parameter("bias", None)

@@ -9,7 +9,8 @@ import torch
 
 from steiner.core import InputError
 from steiner.protocol import CONTROL_TOKENS, ControlIds, add_control_tokens, ensure_chat_template
-from steiner.train.checks import check_loadable, check_tokenizer, own_tokenizer
+from steiner.store import disk_errors
+from steiner.train.checks import check_loadable, check_tokenizer, has_tokenizer, own_tokenizer
 from steiner.train.lora import adapt, adapter_base, load_adapter
 from steiner.train.settings import Architecture, ModelSettings, Precision
 from steiner.train.tokens import fit_tables, fresh_ids, table_rows
@@ -31,6 +32,11 @@ def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
 
     place = settings.tokenizer or settings.path
     assert place is not None  # the settings see to it
+    if not has_tokenizer(place):
+        raise InputError(
+            f"The tokenizer {place} cannot be loaded: the folder has no tokenizer.json or other files of one. "
+            "Name the folder or hub id of the model's tokenizer as 'tokenizer' under [model]."
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=settings.trust_remote_code)
     except (OSError, ValueError) as error:
@@ -110,6 +116,24 @@ def _weights(settings: ModelSettings, precision: Precision) -> torch.dtype:
     frozen = settings.lora is not None and settings.weights == "auto"
     half = settings.weights == "bf16" or (frozen and use_bf16(precision))
     return torch.bfloat16 if half else torch.float32
+
+
+def merge_adapter(folder: Path, output: Path) -> None:
+    """Write the ordinary model that an adapter and its base make together, in fp32.
+
+    Raises:
+        InputError: if there is no adapter in `folder`, its base is missing, or `output` is not empty.
+    """
+    if adapter_base(folder) is None:
+        raise InputError(f"{folder} holds no adapter: it has no adapter_config.json.")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"{output} exists and is not empty: name another folder for the merged model.")
+    settings = ModelSettings(path=str(folder))
+    tokenizer = load_tokenizer(settings)
+    model = load_model(settings, tokenizer, seed=0)
+    with disk_errors("The model", output):
+        model.save_pretrained(output)
+        tokenizer.save_pretrained(output)
 
 
 def new_model(architecture: Architecture, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:

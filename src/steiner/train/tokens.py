@@ -62,7 +62,10 @@ def fit_tables(
     """
     rows = table_rows(model)
     if len(tokenizer) > rows:
-        model.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=row_multiple, mean_resizing=False)
+        with torch.random.fork_rng(devices=[]):  # it draws rows, which are set below
+            model.resize_token_embeddings(
+                len(tokenizer), pad_to_multiple_of=row_multiple, mean_resizing=False
+            )
     added = range(rows, table_rows(model))
     if not fresh and not added:
         return
