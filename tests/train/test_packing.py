@@ -55,8 +55,8 @@ def test_full_rows_hold_pieces_of_sequences_without_overlap(lengths, share, seed
     assert all(0 < used(row) <= ROOM for row in rows)
     taken: set[tuple[int, int]] = set()
     for piece in (piece for row in rows for piece in row):
-        places = {(piece.index, token) for token in range(piece.start, piece.stop)}
-        assert 0 <= piece.start < piece.stop <= lengths[piece.index]
+        places = {(piece.sequence, token) for token in range(piece.start, piece.stop)}
+        assert 0 <= piece.start < piece.stop <= lengths[piece.sequence]
         assert not places & taken
         taken |= places
     assert rows == pack_full(lengths, ROOM, count, whole, f"{seed}")
@@ -78,7 +78,7 @@ def test_plain_text_is_cut_and_paths_are_not():
     count = (sum(paths) + sum(texts)) // 1024
     whole = [True] * len(paths) + [False] * len(texts)
     rows = pack_full(paths + texts, 1024, count, whole, "seed")
-    found = sorted(p for row in rows for p in row if p.index < len(paths))
+    found = sorted(p for row in rows for p in row if p.sequence < len(paths))
     assert found == [(index, 0, length) for index, length in enumerate(paths)]
     assert fill(rows, 1024) >= 0.999
 

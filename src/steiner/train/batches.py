@@ -47,8 +47,8 @@ def pack_mixture(
 
 def join(row: Row, examples: Sequence[Example]) -> PackedRow:
     """Return the tokens of a row. The first of each piece has nothing before it that could predict it."""
-    ids = [examples[piece.index].ids[piece.start : piece.stop] for piece in row]
-    labels = [_labels(examples[piece.index], piece) for piece in row]
+    ids = [examples[piece.sequence].ids[piece.start : piece.stop] for piece in row]
+    labels = [_labels(examples[piece.sequence], piece) for piece in row]
     lengths = np.array([piece.tokens for piece in row], np.int32)
     return PackedRow(np.concatenate(ids), np.concatenate(labels), lengths)
 
@@ -71,7 +71,7 @@ class PackedCollator:
     """Batch of rows, shape (B, T), with positions that start anew at each sequence and no attention mask.
 
     transformers builds the mask that keeps sequences apart from the positions (`masking_utils`) if no mask
-    is given and no cache is used, as in TRL's trainers: with `use_cache` a token sees all of its row before it.
+    is given and no cache is used, as in TRL's trainers: with `use_cache` a token sees all before it.
     Kernels that take the bounds of sequences instead need `flat`: all rows in one, with the bounds in
     `cu_seq_lens_q` and `cu_seq_lens_k`.
     """

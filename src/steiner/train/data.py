@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise, takewhile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -243,9 +243,9 @@ def check_context(sequences: Sequence[Example], context: int, limit: int | None)
         )
 
 
-def _lists(column: pa.ChunkedArray) -> list[npt.NDArray[np.generic]]:
+def _lists(column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:
     """Return the rows of a column of lists as arrays."""
-    found: list[npt.NDArray[np.generic]] = []
+    found: list[npt.NDArray[Any]] = []
     for chunk in column.chunks:
         values = chunk.values.to_numpy(zero_copy_only=False)
         offsets = chunk.offsets.to_numpy()

@@ -17,8 +17,8 @@ from typing import NamedTuple
 class Piece(NamedTuple):
     """A part of a sequence, tokens `start` to `stop` (excluded)."""
 
-    index: int
-    """Of the sequence."""
+    sequence: int
+    """Its number."""
     start: int
     stop: int
 
@@ -110,19 +110,19 @@ def _slices(index: int, length: int, room: int) -> list[Piece]:
 def _top_up(rows: list[Row], room: int, count: int, whole: Sequence[bool]) -> list[Row]:
     if len(rows) <= count:
         return rows
-    ranked = sorted(rows, key=lambda row: (any(whole[piece.index] for piece in row), used(row)))
+    ranked = sorted(rows, key=lambda row: (any(whole[piece.sequence] for piece in row), used(row)))
     donors, kept = ranked[: len(rows) - count], ranked[len(rows) - count :]
     # Taken from the end: what may not be cut first, the longest first, while gaps are large.
     spare = sorted(
-        (piece for row in donors for piece in row), key=lambda piece: (whole[piece.index], piece.tokens)
+        (piece for row in donors for piece in row), key=lambda piece: (whole[piece.sequence], piece.tokens)
     )
     for row in sorted(kept, key=used):
         space = room - used(row)
         while spare and space >= LEAST_PIECE:
             piece = spare.pop()
             cut = min(space, piece.tokens)
-            row.append(Piece(piece.index, piece.start, piece.start + cut))
+            row.append(Piece(piece.sequence, piece.start, piece.start + cut))
             space -= cut
             if piece.tokens - cut >= LEAST_PIECE:
-                spare.append(Piece(piece.index, piece.start + cut, piece.stop))
+                spare.append(Piece(piece.sequence, piece.start + cut, piece.stop))
     return kept

@@ -67,10 +67,10 @@ def read_facts(rows: Dataset) -> list[SampleFacts]:
         InputError: if the dataset is too old to have them.
     """
     check_columns(rows, ("prompt", "family"), "prompts")
-    columns = ["prompt", "completion", "language", "family", "steps", "reasoning_tokens", "completion_ids"]
+    same = ["prompt", "completion", "language", "family", "steps", "reasoning_tokens"]
     return [
-        SampleFacts(*(row[name] for name in columns[:-1]), completion_tokens=len(row["completion_ids"]))
-        for row in rows.select_columns(columns)
+        SampleFacts(**{name: row[name] for name in same}, completion_tokens=len(row["completion_ids"]))
+        for row in rows.select_columns([*same, "completion_ids"])
     ]
 
 
