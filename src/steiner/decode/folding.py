@@ -46,10 +46,17 @@ class Folded(NamedTuple):
     @classmethod
     def empty(cls, rows: int, device: torch.device | str | None = None) -> Folded:
         """Return rows in which nothing was written."""
-        zeros = [torch.zeros(rows, dtype=torch.int64, device=device) for _ in range(6)]
-        prints = torch.ones(rows, 2, dtype=torch.int64, device=device)
-        closed = torch.zeros(rows, REMEMBERED, 2, dtype=torch.int64, device=device)
-        return cls(*zeros[:5], prints, closed, zeros[5])
+        zero, *zeros = (torch.zeros(rows, dtype=torch.int64, device=device) for _ in range(6))
+        return cls(
+            mark=zero,
+            mark_at=zeros[0],
+            steps=zeros[1],
+            step_at=zeros[2],
+            length=zeros[3],
+            prints=torch.ones(rows, 2, dtype=torch.int64, device=device),
+            closed=torch.zeros(rows, REMEMBERED, 2, dtype=torch.int64, device=device),
+            thoughts=zeros[4],
+        )
 
     def take(self, rows: Tensor) -> Folded:
         """Return a copy of some rows."""
@@ -129,8 +136,16 @@ def fold_tokens(tokens: Sequence[int], codes: Mapping[int, int]) -> Folded:
     closed = torch.zeros(1, REMEMBERED, 2, dtype=torch.int64)
     for count, thought in enumerate(thoughts):
         closed[0, count % REMEMBERED] = torch.tensor(thought)
-    numbers = (torch.tensor([value]) for value in (mark, mark_at, steps, step_at, length))
-    return Folded(*numbers, torch.tensor([prints]), closed, torch.tensor([len(thoughts)]))
+    return Folded(
+        mark=torch.tensor([mark]),
+        mark_at=torch.tensor([mark_at]),
+        steps=torch.tensor([steps]),
+        step_at=torch.tensor([step_at]),
+        length=torch.tensor([length]),
+        prints=torch.tensor([prints]),
+        closed=closed,
+        thoughts=torch.tensor([len(thoughts)]),
+    )
 
 
 def _grow(prints: Tensor, numbers: Tensor) -> Tensor:
