@@ -25,7 +25,7 @@ REWARD_Z = 8.0
 """Reward has risen: more than its own noise by this factor."""
 SOLVED = 0.95
 """From this accuracy on, reward may rise without it: there is no room left."""
-FORMAT_Z, FORMAT_CHANGE = 4.0, 0.05
+FORMAT_Z, FORMAT_CHANGE = 5.0, 0.05
 """Both well-formed share and accuracy change by at least so much, in opposite directions."""
 CHANGE_Z = 6.0
 """For a single figure."""
