@@ -70,7 +70,6 @@ def make_app(engine: Engine, settings: ServeSettings, name: str) -> tuple[ASGIAp
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await service.encoder.check_template()
         await engine.start()
         card["max_model_len"] = engine.context
         try:

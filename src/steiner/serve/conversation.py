@@ -16,13 +16,15 @@ from steiner.protocol.outline import read_outline
 from steiner.protocol.prompt import _skeleton as prompt_skeleton
 from steiner.serve.bodies import ChatMessage, InputItem, text_of
 from steiner.serve.errors import bad
+from steiner.serve.template import bounded, try_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SHORT = 20_000
 """Characters that are encoded at once in the event loop, in about a millisecond; more go to a thread."""
-TEMPLATE_SECONDS = 10.0
+MOST_SHAPES = 512
+"""Sequences of roles whose rendering is kept."""
 
 
 class Turn(NamedTuple):
@@ -139,32 +141,24 @@ class PromptEncoder:
         ensure_chat_template(tokenizer)
         self._tokenizer = tokenizer
         self._encoder = TextEncoder(tokenizer)
-        self._skeleton = lru_cache(maxsize=512)(self._render)
+        self._skeleton = lru_cache(maxsize=MOST_SHAPES)(self._render)
+        self._rendered: set[tuple[str, ...]] = set()
 
     def _render(self, roles: tuple[str, ...]) -> list[list[int] | int]:
-        return prompt_skeleton(self._tokenizer, roles, True)
+        return bounded(lambda: prompt_skeleton(self._tokenizer, roles, True))
 
-    async def check_template(self) -> None:
-        """Render a small conversation, so that a broken or endless template stops the start.
+    def try_template(self) -> None:
+        """Make sure that the template ends, before anybody waits for it.
 
         Raises:
-            InputError: if it fails or takes too long.
+            InputError: if it does not.
         """
-        roles = ("system", "user", "assistant", "user")
-        rendering = asyncio.to_thread(self._skeleton, roles)
-        try:
-            pieces = await asyncio.wait_for(rendering, TEMPLATE_SECONDS)
-        except TimeoutError:
-            raise InputError(
-                f"the chat template of '{self._tokenizer.name_or_path}' takes more than "
-                f"{TEMPLATE_SECONDS:.0f} s for four messages. Use another chat_template.jinja."
-            ) from None
-        size = sum(len(piece) for piece in pieces if isinstance(piece, list))
-        if size > SHORT:
-            raise InputError(
-                f"the chat template of '{self._tokenizer.name_or_path}' adds {size} tokens to four short "
-                "messages. Use another chat_template.jinja."
-            )
+        tokens = {
+            name: str(value)
+            for name, value in self._tokenizer.special_tokens_map.items()
+            if isinstance(value, str)
+        }
+        try_template(str(self._tokenizer.chat_template), tokens, self._tokenizer.name_or_path)
 
     async def encode(self, turns: Sequence[Turn], policy: HistoryPolicy) -> tuple[int, ...]:
         """Return the ids of a conversation that ends with the beginning of the assistant's turn.
@@ -173,10 +167,11 @@ class PromptEncoder:
             ApiError: if the template refuses the roles.
         """
         carried = carry_history([turn.message for turn in turns], policy)
+        # New sequences of roles are rendered, which may take long.
         size = sum(len(message.content) for message in carried) + 100 * len(carried)
         roles = tuple(message.role for message in carried)
         try:
-            if size > SHORT:
+            if size > SHORT or roles not in self._rendered:
                 return await asyncio.to_thread(self._join, roles, carried, turns, policy)
             return self._join(roles, carried, turns, policy)
         except InputError as error:
@@ -203,6 +198,10 @@ class PromptEncoder:
             else:
                 rows[place] = list(encode_path(self._tokenizer, message.reasoning).ids[:-1])
         ids: list[int] = []
-        for part in self._skeleton(roles):
+        skeleton = self._skeleton(roles)
+        if len(self._rendered) > MOST_SHAPES:
+            self._rendered.clear()
+        self._rendered.add(roles)
+        for part in skeleton:
             ids += rows[part] if isinstance(part, int) else part
         return tuple(ids)

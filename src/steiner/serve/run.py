@@ -12,6 +12,7 @@ import uvicorn
 
 from steiner.core import InputError
 from steiner.serve.app import make_app
+from steiner.serve.conversation import PromptEncoder
 from steiner.serve.engines.base import Engine
 from steiner.serve.settings import EngineSettings, ServeSettings
 
@@ -103,6 +104,7 @@ def serve(place: str, settings: ServeSettings, on_ready: Callable[[], object] = 
     listening = open_socket(settings)
     try:
         engine = load_engine(place, settings.engine)
+        PromptEncoder(engine.tokenizer).try_template()
         server = make_server(engine, settings, name_of(place, settings))
         server.on_ready = on_ready
         for number in (signal.SIGTERM, signal.SIGINT):
