@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RECIPE := pyproject.toml $(wildcard $(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart setup setup-dev test test-all check fast slow fuzz vllm-env integration format bench clean
+.PHONY: help quickstart setup setup-dev test test-all check fast slow fuzz vllm-env integration page format bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ vllm-env: $(VLLM)/.ready ## Set up vLLM and a small model for `integration`, in 
 
 integration: $(VENV)/.dev $(VLLM)/.ready ## The tests with a real model on a real server; ten minutes.
 	$(BIN)/python -m pytest -q -m vllm tests/integration
+
+page: ## Build the chat page from web/ into the package; needs Node 20 and npm.
+	cd web && npm ci && npm run build
 
 format: $(VENV)/.dev ## Format the code and sort imports.
 	$(BIN)/ruff check --fix .

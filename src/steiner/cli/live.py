@@ -49,8 +49,11 @@ class StepPrinter:
     def feed(self, event: Event) -> None:
         """Print what an event adds."""
         match event:
-            case StepStarted():
+            case StepStarted(step=step):
+                # At once: a name may be empty, and to see that something begins is worth it.
                 self._end_line()
+                self._place = (step, "name")
+                self._write(f"{MOVE_SIGNS[self._move]} ", MOVE_STYLES[self._move])
             case MoveMade(move=move):
                 self._move = move.value
             case FieldText(step=step, field=field, text=text):
@@ -77,7 +80,7 @@ class StepPrinter:
                 return
             self._end_line()
             self._place = (step, field)
-            self._write(f"{MOVE_SIGNS[self._move]} " if name else INDENT, style)
+            self._write(INDENT, style)
         # A name stays on its line; the lines of other fields stay under it.
         self._pieces(text.replace("\n", " ") if name else text, style, INDENT)
 
