@@ -15,7 +15,9 @@ from steiner.protocol import (
 
 LOOSE = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TALK = st.lists(
-    st.builds(Message, role=st.sampled_from(["system", "user", "assistant"]), content=nasty()),
+    st.builds(
+        Message, role=st.sampled_from(["system", "user", "assistant"]), content=nasty(), reasoning=st.none()
+    ),
     min_size=1,
     max_size=4,
 )
