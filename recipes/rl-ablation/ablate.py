@@ -44,10 +44,12 @@ class Size(NamedTuple):
     prompts: int
     group: int
     seeds: int
+    reasoning: int = 720
+    """Most tokens of reasoning."""
 
 
 SIZES = {
-    "tiny": Size(40, 8, 2_000, 4_000, 2, 2, 4, 2),
+    "tiny": Size(20, 4, 2_000, 4_000, 2, 2, 4, 2, reasoning=120),
     "small": Size(4000, 500, 500_000, 1_500_000, 20, 8, 8, 3),
     "full": Size(4000, 500, 500_000, 2_800_000, 100, 16, 16, 5),
 }
@@ -162,6 +164,7 @@ def train(
         steps=size.updates,
         prompts=size.prompts,
         group=size.group,
+        max_reasoning_tokens=size.reasoning,
         rewards=rewards,
         seed=seed,
         model={"path": str(start)},
@@ -177,15 +180,15 @@ def evaluate(model: Path, test: Path, output: Path, size: Size) -> None:
     if not output.exists():
         steiner(
             "evaluate", str(model), "--run", str(test), "--limits", f"2,{LIMIT}", "--n", str(size.heldout),
-            "--max-reasoning-tokens", "720", "--output", str(output),
+            "--max-reasoning-tokens", str(size.reasoning), "--output", str(output),
         )  # fmt: skip
 
 
 def table(out: Path, rewards: Sequence[str], size: Size) -> str:
     """Return the results as a Markdown table.
 
-    Intervals are 95% bootstrap intervals over problems, all seeds of a problem together; the spread over
-    seeds is what the training itself adds.
+    Intervals are 95% bootstrap intervals over problems, all seeds of a problem together (of one seed alone
+    Wilson's); the spread over seeds is what the training itself adds.
     """
     rows = [
         "| reward | accuracy (95%) | against no RL (95%) | by seed | steps | backtracks | repeated | "
@@ -207,21 +210,26 @@ def row(name: str, folders: Sequence[Path], none: Sequence[Any]) -> str:
     """Return the line of one reward, whose seeds lie in `folders`."""
     import numpy as np
 
-    from steiner.evaluate.metrics import bootstrap_mean, paired_difference
+    from steiner.evaluate.metrics import bootstrap_mean, paired_difference, wilson_interval
     from steiner.train.stage import TrainingRecord
 
     seeds = [samples(folder / "evaluation.json") for folder in folders]
-    right = np.array([[float(one.right) for one in several] for several in seeds])
-    problems = [one.problem_id for several in seeds for one in several]
-    accuracy = bootstrap_mean(right.flatten(), problems)
-    cells = [name, f"{accuracy.value:.1%} ({accuracy.low:.1%}–{accuracy.high:.1%})"]
+    right = np.array([[float(one.right) for one in results] for results in seeds])
+    problems = [one.problem_id for results in seeds for one in results]
+    alone = len(folders) == 1
+    ends = (
+        bootstrap_mean(right.flatten(), problems)
+        if not alone
+        else wilson_interval(int(right.sum()), right.size)
+    )
+    cells = [name, f"{right.mean():.1%} ({ends.low:.1%}–{ends.high:.1%})"]
     if name == NO_RL:
         cells += ["–", "–"]
     else:
         gain = paired_difference([float(one.right) for one in none], right.mean(axis=0))
         cells.append(f"{gain.value * 100:+.1f} ({gain.low * 100:+.1f} … {gain.high * 100:+.1f})")
         cells.append(" ".join(f"{share:.1%}" for share in right.mean(axis=1)))
-    every = [one for several in seeds for one in several]
+    every = [one for results in seeds for one in results]
     steps = sum(one.steps for one in every)
     cells.append(f"{steps / len(every):.1f}")
     cells.append(f"{sum(one.backtracks for one in every) / len(every):.2f}")
