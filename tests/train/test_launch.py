@@ -51,7 +51,7 @@ def test_lora_in_shares_is_refused(monkeypatch, kind):
     processes.check_launch(lora)
     monkeypatch.setenv(kind, "true")
     processes.check_launch(settings())
-    with pytest.raises(InputError, match="8-gpus-ddp.yaml"):
+    with pytest.raises(InputError, match=r"8-gpus-ddp\.yaml"):
         processes.check_launch(lora)
 
 
