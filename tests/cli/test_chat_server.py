@@ -90,7 +90,7 @@ def test_ctrl_c_stops_an_answer_and_not_the_program(server):
         terminal.until("↓ From 7 8")
         terminal.send(CTRL_C)
         terminal.until("Stopped; the question is forgotten.")
-        assert server.left.wait(20), "the server sees the client go"
+        assert server.left.wait(60), "the server sees the client go"
         terminal.until("\n> ")
         terminal.send(CTRL_C)
         terminal.until("Ctrl-D or /quit leaves.")

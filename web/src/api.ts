@@ -77,12 +77,16 @@ export async function* complete(body: object, key: string, signal: AbortSignal):
     body: JSON.stringify(body),
     signal,
   });
-  if (!response.body) throw new ApiError(0, "no body");
-  for await (const data of events(response.body)) {
-    if (data === "[DONE]") return;
-    const chunk = JSON.parse(data) as Chunk;
-    if (chunk.error) throw new ApiError(response.status, chunk.error.message ?? "");
-    yield chunk;
+  if (!response.body) throw new ApiError(0, "");
+  try {
+    for await (const data of events(response.body)) {
+      if (data === "[DONE]") return;
+      const chunk = JSON.parse(data) as Chunk;
+      if (chunk.error) throw new ApiError(response.status, chunk.error.message ?? "");
+      yield chunk;
+    }
+  } catch (error) {
+    throw explained(error);
   }
   throw new ApiError(0, "");
 }
@@ -94,14 +98,20 @@ export async function models(key: string): Promise<string[]> {
   return (body.data ?? []).map((model) => model.id);
 }
 
+/** What `fetch` and its body throw, as an `ApiError` unless it was aborted. */
+function explained(error: unknown): unknown {
+  if (error instanceof ApiError) return error;
+  if (error instanceof DOMException && error.name === "AbortError") return error;
+  return new ApiError(0, "");
+}
+
 async function ask(path: string, key: string, init: RequestInit): Promise<Response> {
   const headers = { ...(init.headers ?? {}), ...(key ? { Authorization: `Bearer ${key}` } : {}) };
   let response: Response;
   try {
     response = await fetch(path, { ...init, headers, cache: "no-store" });
   } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError(0, "");
+    throw explained(error);
   }
   if (response.ok) return response;
   const body = (await response.json().catch(() => ({}))) as Chunk;

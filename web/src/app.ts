@@ -66,6 +66,8 @@ export class App {
       saved.model = frame.model.value;
       this.save();
     });
+    // Otherwise the browser breaks the connection first, and what was stopped would look like a failure.
+    addEventListener("beforeunload", () => this.stop());
     addEventListener("pagehide", () => this.save());
     this.grow();
     this.refresh();

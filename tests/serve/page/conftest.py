@@ -40,24 +40,24 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with serving(PAGE) as scripted:
-        yield scripted
+def scripted() -> Iterator[ScriptedServer]:
+    with serving(PAGE) as running:
+        yield running
 
 
 @pytest.fixture
-def visit(browser: Any, server: ScriptedServer) -> Iterator[Callable[..., Any]]:
+def visit(browser: Any, scripted: ScriptedServer) -> Iterator[Callable[..., Any]]:
     """Open the page in a context of its own; complaints of the page fail the test."""
     contexts = []
     complaints: list[str] = []
 
     def open_page(**options: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
-        watch(context, server.url, complaints)
+        watch(context, scripted.url, complaints)
         page = context.new_page()
-        page.goto(server.url)
+        page.goto(scripted.url)
         page.wait_for_selector(".model option", state="attached")
         return page
 

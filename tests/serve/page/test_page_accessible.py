@@ -14,12 +14,11 @@ def violations(page):
     return [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 390])
-def test_no_rule_is_broken(visit, server, scheme, width):
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 390)])
+def test_no_rule_is_broken(visit, scripted, scheme, width):
     page = visit(color_scheme=scheme, viewport={"width": width, "height": 800})
     assert violations(page) == []
-    server.say(search_reply(), Refusal(429, "wait"))
+    scripted.say(search_reply(), Refusal(429, "wait"))
     page.get_by_label("Question", exact=True).fill("Numbers 3 5 7, target 22")
     page.keyboard.press("Enter")
     page.wait_for_selector(".answer:not([hidden])")

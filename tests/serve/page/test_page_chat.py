@@ -21,11 +21,11 @@ def settled(page, turns=1):
     page.wait_for_selector("body:not(.running)", state="attached")
 
 
-def test_steps_appear_as_they_are_thought(visit, server):
+def test_steps_appear_as_they_are_thought(visit, scripted):
     page = visit()
     chunks, gates = search_reply(), [Gate(), Gate()]
     thinking = next(i for i, c in enumerate(chunks) if "7 * 8" in str(c)) + 1
-    server.say([*chunks[:thinking], gates[0], *chunks[thinking:-3], gates[1], *chunks[-3:]])
+    scripted.say([*chunks[:thinking], gates[0], *chunks[thinking:-3], gates[1], *chunks[-3:]])
     ask(page)
 
     until(page, "document.querySelectorAll('.step').length === 3")
@@ -49,9 +49,9 @@ def test_steps_appear_as_they_are_thought(visit, server):
     assert "5 steps · 2 returns · 200 reasoning tokens" in page.locator(".status").inner_text()
 
 
-def test_a_step_opens_by_mouse_and_by_enter(visit, server):
+def test_a_step_opens_by_mouse_and_by_enter(visit, scripted):
     page = visit()
-    server.say(search_reply())
+    scripted.say(search_reply())
     ask(page)
     settled(page)
     first = page.locator(".step").first
@@ -69,9 +69,9 @@ def test_a_step_opens_by_mouse_and_by_enter(visit, server):
     assert page.locator(".step").nth(2).locator("details").get_attribute("open") is not None
 
 
-def test_the_tree_returns_where_the_search_went_back(visit, server):
+def test_the_tree_returns_where_the_search_went_back(visit, scripted):
     page = visit()
-    server.say(search_reply())
+    scripted.say(search_reply())
     ask(page)
     settled(page)
     rows = page.evaluate(
@@ -101,29 +101,29 @@ def test_the_tree_returns_where_the_search_went_back(visit, server):
 
 
 @pytest.mark.parametrize("how", ["key", "button"])
-def test_stopping_ends_the_request_and_keeps_what_came(visit, server, how):
+def test_stopping_ends_the_request_and_keeps_what_came(visit, scripted, how):
     page = visit()
     gate = Gate()
-    server.say([*path_chunks(SEARCH[:2], "")[:20], gate], search_reply())
+    scripted.say([*path_chunks(SEARCH[:2], "")[:20], gate], search_reply())
     ask(page)
     until(page, "document.querySelectorAll('.step').length === 2")
     if how == "key":
         page.keyboard.press("Escape")
     else:
         page.get_by_role("button", name="Stop").click()
-    assert server.left.wait(20), "the server sees the client go"
+    assert scripted.left.wait(60), "the server sees the client go"
     page.wait_for_selector(".note >> text=Stopped.")
     assert page.locator(".step").count() == 2
     page.get_by_role("button", name="Try again").click()
     settled(page)
     assert page.locator(".turn").count() == 1
-    assert [len(body["messages"]) for body in server.bodies] == [1, 1]
+    assert [len(body["messages"]) for body in scripted.bodies] == [1, 1]
 
 
-def test_a_reload_keeps_the_conversation(visit, server):
+def test_a_reload_keeps_the_conversation(visit, scripted):
     page = visit()
     gate = Gate()
-    server.say(search_reply(), [*path_chunks(SEARCH[:2], "")[:20], gate])
+    scripted.say(search_reply(), [*path_chunks(SEARCH[:2], "")[:20], gate])
     ask(page)
     settled(page)
     ask(page, "and 23?")
@@ -136,7 +136,7 @@ def test_a_reload_keeps_the_conversation(visit, server):
     assert page.locator(".step").count() == 7
     assert page.get_by_label("Question", exact=True).input_value() == "a draft"
     assert "Stopped." in page.locator(".turn").nth(1).inner_text()
-    assert server.left.wait(20), "the server sees the client go"
+    assert scripted.left.wait(60), "the server sees the client go"
 
     page.get_by_role("button", name="New chat").click()
     page.reload()
@@ -144,16 +144,16 @@ def test_a_reload_keeps_the_conversation(visit, server):
     assert page.locator(".empty").is_visible()
 
 
-def test_two_tabs_know_nothing_of_each_other(visit, server):
+def test_two_tabs_know_nothing_of_each_other(visit, scripted):
     page = visit()
     other = page.context.new_page()
-    other.goto(server.url)
+    other.goto(scripted.url)
     gate = Gate()
     chunks = search_reply()
-    server.say([*chunks[:9], gate, *chunks[9:]])
+    scripted.say([*chunks[:9], gate, *chunks[9:]])
     ask(page)
-    assert gate.reached.wait(20)
-    server.say([*path_chunks(SEARCH[:1], "the other answer"), DONE])
+    assert gate.reached.wait(60)
+    scripted.say([*path_chunks(SEARCH[:1], "the other answer"), DONE])
     ask(other, "another question")
     settled(other)
     assert page.locator(".answer").is_hidden()
@@ -165,17 +165,17 @@ def test_two_tabs_know_nothing_of_each_other(visit, server):
     assert other.locator(".question").all_inner_texts() == ["another question"]
 
 
-def test_by_keyboard_alone(visit, server):
+def test_by_keyboard_alone(visit, scripted):
     page = visit()
     focused = "document.activeElement.textContent.trim() || document.activeElement.id"
     assert page.evaluate(focused) == "question"  # ready to type
     page.keyboard.type("first line")
     page.keyboard.press("Shift+Enter")
     page.keyboard.type("second line")
-    server.say(search_reply(), search_reply())
+    scripted.say(search_reply(), search_reply())
     page.keyboard.press("Enter")
     settled(page)
-    assert server.bodies[0]["messages"] == [{"role": "user", "content": "first line\nsecond line"}]
+    assert scripted.bodies[0]["messages"] == [{"role": "user", "content": "first line\nsecond line"}]
     assert page.evaluate(focused) == "question"
 
     # Backwards from the question: the answer's button, then the steps from the last to the first.
@@ -203,13 +203,13 @@ def test_by_keyboard_alone(visit, server):
     page.keyboard.type("again")
     page.keyboard.press("Enter")
     settled(page, 2)
-    body = server.bodies[1]
+    body = scripted.bodies[1]
     assert (body["min_steps"], body["max_steps"], body["temperature"]) == (2, 31, 0.05)
 
 
-def test_the_settings_go_into_the_request(visit, server):
+def test_the_settings_go_into_the_request(visit, scripted):
     page = visit()
-    server.say(*[search_reply()] * 3)
+    scripted.say(*[search_reply()] * 3)
     page.get_by_label("System prompt").fill("Be brief.")
     page.get_by_label("Language of the reasoning").select_option("zh")
     page.get_by_label("Earlier thoughts").select_option("keep")
@@ -218,7 +218,7 @@ def test_the_settings_go_into_the_request(visit, server):
     assert page.get_by_label("Fewest steps").input_value() == "4"
     ask(page)
     settled(page)
-    assert server.bodies[0] == {
+    assert scripted.bodies[0] == {
         "model": "tiny",
         "messages": [
             {"role": "system", "content": "Be brief.\n\n请用中文思考。"},
@@ -232,7 +232,7 @@ def test_the_settings_go_into_the_request(visit, server):
     page.reload()  # settings are kept too
     ask(page, "and 23?")
     settled(page, 2)
-    body = server.bodies[1]
+    body = scripted.bodies[1]
     assert body["reasoning_effort"] == "high"
     assert not {"min_steps", "max_steps"} & body.keys()
     earlier = body["messages"][2]
@@ -242,14 +242,14 @@ def test_the_settings_go_into_the_request(visit, server):
     page.get_by_role("button", name="Back to defaults").click()
     ask(page, "third")
     settled(page, 3)
-    assert server.bodies[2]["min_steps"] == 1
-    assert server.bodies[2]["messages"][0]["role"] == "user"
-    assert "max_steps" not in server.bodies[2]
+    assert scripted.bodies[2]["min_steps"] == 1
+    assert scripted.bodies[2]["messages"][0]["role"] == "user"
+    assert "max_steps" not in scripted.bodies[2]
 
 
-def test_in_chinese_when_the_browser_is(visit, server):
+def test_in_chinese_when_the_browser_is(visit, scripted):
     page = visit(locale="zh-CN")
-    server.say(search_reply())
+    scripted.say(search_reply())
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
     page.get_by_label("问题", exact=True).fill("数字 3 5 7，目标 22")
     page.get_by_role("button", name="发送").click()
@@ -263,7 +263,7 @@ def test_in_chinese_when_the_browser_is(visit, server):
     assert letters is None, "a word was left in English"
 
 
-def test_an_input_method_may_use_enter(visit, server):
+def test_an_input_method_may_use_enter(visit, scripted):
     page = visit()
     page.get_by_label("Question", exact=True).fill("数字")
     page.evaluate(
@@ -271,7 +271,7 @@ def test_an_input_method_may_use_enter(visit, server):
         "new KeyboardEvent('keydown', {key: 'Enter', isComposing: true, bubbles: true}))"
     )
     assert page.get_by_label("Question", exact=True).input_value() == "数字"
-    assert server.bodies == []
+    assert scripted.bodies == []
 
 
 @pytest.mark.parametrize(
@@ -284,9 +284,9 @@ def test_an_input_method_may_use_enter(visit, server):
     ],
     ids=["busy", "refused", "failed", "cut"],
 )
-def test_what_goes_wrong_is_told_and_can_be_tried_again(visit, server, reply, message):
+def test_what_goes_wrong_is_told_and_can_be_tried_again(visit, scripted, reply, message):
     page = visit()
-    server.say(reply, search_reply())
+    scripted.say(reply, search_reply())
     ask(page)
     page.wait_for_selector(f".note.bad >> text={message}")
     page.get_by_role("button", name="Try again").click()
@@ -294,22 +294,22 @@ def test_what_goes_wrong_is_told_and_can_be_tried_again(visit, server, reply, me
     assert page.locator(".note").is_hidden()
 
 
-def test_a_server_with_a_key(visit, server):
-    server.key = "secret"
+def test_a_server_with_a_key(visit, scripted):
+    scripted.key = "secret"
     page = visit()
     page.get_by_label("API key").fill("secret")
     page.keyboard.press("Tab")
     page.wait_for_selector(".model option >> text=tiny", state="attached")
-    server.say(search_reply())
+    scripted.say(search_reply())
     ask(page)
     settled(page)
-    assert server.keys == ["Bearer secret"]
+    assert scripted.keys == ["Bearer secret"]
 
 
-def test_what_a_model_writes_is_text(visit, server):
+def test_what_a_model_writes_is_text(visit, scripted):
     page = visit()
     bad = "<img src=x onerror=alert(1)><script>alert(1)</script>"
-    server.say([*path_chunks([(None, bad, bad, bad, bad)], f"{bad} `{bad}` **{bad}**"), DONE])
+    scripted.say([*path_chunks([(None, bad, bad, bad, bad)], f"{bad} `{bad}` **{bad}**"), DONE])
     ask(page, bad)
     settled(page)
     assert page.locator("#app img, #app script").count() == 0
@@ -318,12 +318,12 @@ def test_what_a_model_writes_is_text(visit, server):
     assert bad in page.locator(".answer-text").inner_text()
 
 
-def test_answers_are_markdown(visit, server):
+def test_answers_are_markdown(visit, scripted):
     page = visit()
     first = "Two bold words, 2 * 3 * 4, 3*5*7, 2**3 + 2**4."
     rest = "\n\n- one\n- `two`\n\n```py\nx * y * z\n```\n# End"
     text = first.replace("bold", "**bold**") + rest
-    server.say([*path_chunks(SEARCH[:1], text), DONE])
+    scripted.say([*path_chunks(SEARCH[:1], text), DONE])
     ask(page)
     settled(page)
     answer = page.locator(".answer-text")
@@ -333,7 +333,7 @@ def test_answers_are_markdown(visit, server):
     assert answer.locator("strong").all_inner_texts() == ["bold", "End"]
 
 
-def test_it_is_announced(visit, server):
+def test_it_is_announced(visit, scripted):
     page = visit()
     page.evaluate(
         """() => {
@@ -344,7 +344,7 @@ def test_it_is_announced(visit, server):
         }"""
     )
     chunks, gate = search_reply(), Gate()
-    server.say([*chunks[:6], gate, *chunks[6:]])
+    scripted.say([*chunks[:6], gate, *chunks[6:]])
     ask(page)
     until(page, "said.includes('Step 1: From 3 5 7')")
     gate.open()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-GUARD_SECONDS = 20
+GUARD_SECONDS = 60
 
 
 def until(page: Any, script: str, argument: Any = None) -> None:
