@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steiner.cli.common import reader_for
-from steiner.core import Problem
+from steiner.core import InputError, Problem, parse_settings
 from steiner.graph.cluster import ClusterSettings
 from steiner.protocol import ControlIds, ControlToken
 from steiner.store import RunDir
@@ -19,6 +19,7 @@ from steiner.train.places import KEPT, PlaceFinder
 from steiner.train.rewards import Earned
 from steiner.train.rl import StepRewardTrainer, _problems, train_rl
 from steiner.train.rollout import RolloutWriter
+from steiner.train.settings import RlSettings
 from steiner.train.supervised import train_cpt
 
 OUTCOME = {"name": "outcome"}
@@ -137,10 +138,14 @@ def test_places_are_states_where_there_are_some_and_forgotten_in_turn(problems):
 
 
 @pytest.mark.parametrize(
-    "rewards", [[OUTCOME, {"name": "progress"}], [MONTECARLO]], ids=["progress", "montecarlo"]
+    ("rewards", "loss", "high"),
+    [([OUTCOME, {"name": "progress"}], "sapo", 0.28), ([MONTECARLO], "cispo", 5.0)],
+    ids=["progress", "montecarlo"],
 )
-def test_a_training_with_each_reward(run, base, tmp_path, rewards):
-    settings = tiny_run.rl(run, tmp_path / "rl", base, rewards=rewards, iterations=2)
+def test_a_training_with_each_reward(run, base, tmp_path, rewards, loss, high):
+    settings = tiny_run.rl(
+        run, tmp_path / "rl", base, rewards=rewards, iterations=2, loss=loss, epsilon_high=high, beta=0.01
+    )
     graded: list[str] = []
 
     def odd(problem: Problem, answer: str) -> bool:
@@ -190,3 +195,38 @@ def test_only_chosen_tokens_of_a_whole_completion_are_learned_from(run, base, pr
         assert not one.chosen[written.index(ids[ControlToken.STEP_START])]
         assert one.chosen.any()
         assert one.truncated  # a model that has learned nothing comes to no end
+
+
+@pytest.mark.parametrize(
+    ("rewards", "message"),
+    [
+        ([{"name": "dag", "brokn": 1}], r"unknown key 'rewards\.0\.dag\.brokn' \(did you mean 'broken'"),
+        ([{"name": "tag"}], "'tag'.*does not match any of the expected tags: 'outcome', 'dag'"),
+        ([{"name": "dag"}, {"name": "dag"}], "names a reward twice"),
+        ([{"name": "outcome", "weight": 0}], "no reward has a weight above 0"),
+        ([], "no reward has a weight above 0"),
+    ],
+)
+def test_wrong_rewards_are_answered_with_what_is_wrong(rewards, message):
+    values = {"output": "o", "run": "r", "steps": 1, "model": {"path": "m"}, "rewards": rewards}
+    with pytest.raises(InputError, match=message):
+        parse_settings(RlSettings, values, "rl.toml")
+
+
+def test_cispo_without_its_largest_ratio_is_refused():
+    values = {"output": "o", "run": "r", "steps": 1, "model": {"path": "m"}, "loss": "cispo"}
+    with pytest.raises(InputError, match="needs epsilon_high"):
+        parse_settings(RlSettings, values, "rl.toml")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rewards", [[OUTCOME], [MONTECARLO | {"most": 8}]], ids=["outcome", "montecarlo"])
+def test_what_is_rewarded_becomes_more_frequent(run, base, tmp_path, rewards):
+    settings = tiny_run.rl(
+        run, tmp_path / "rl", base, rewards=rewards, steps=24, group=8, max_steps=1, max_reasoning_tokens=24,
+        max_answer_tokens=1, optimiser=tiny_run.OPTIMISER | {"learning_rate": 1e-2, "batch_size": 16},
+    )  # fmt: skip
+    record = train_rl(settings, lambda _, answer: sum(map(ord, answer)) % 3 == 0, None)
+    right = [point.values["search/right"] for point in record.curve]
+    assert np.mean(right[:4]) < 0.6
+    assert np.mean(right[-4:]) > 0.85

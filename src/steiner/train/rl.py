@@ -234,6 +234,7 @@ def _fit(
             temperature=settings.temperature,
             beta=settings.beta,
             epsilon=settings.epsilon,
+            epsilon_high=settings.epsilon_high,
             loss_type=settings.loss,
             max_completion_length=settings.max_reasoning_tokens or 4096,
             remove_unused_columns=False,

@@ -221,7 +221,10 @@ class RlSettings(StageSettings):
     """Weight of the KL term to the model that RL starts from."""
     epsilon: float = Field(default=0.2, gt=0)
     """Clipping range of the importance ratio."""
-    loss: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
+    epsilon_high: float | None = Field(default=None, gt=0)
+    """Upper clipping range (DAPO's clip-higher; for `cispo` the largest ratio); as `epsilon` by default."""
+    loss: Literal["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo"] = "dapo"
+    """As TRL names them."""
     rewards: tuple[RewardSettings, ...] = (OutcomeReward(), DagReward(weight=0.5))
     """What is rewarded, each by name and with its weight; docs/training.md has the formulas."""
     aggregation: Literal["normalise_then_sum", "sum_then_normalise"] = "normalise_then_sum"
@@ -251,4 +254,6 @@ class RlSettings(StageSettings):
             raise ValueError("'rewards' names a reward twice; give it one weight")
         if not any(reward.weight for reward in self.rewards):
             raise ValueError("no reward has a weight above 0: there is nothing to learn")
+        if self.loss == "cispo" and (self.epsilon_high or 0) < 1:
+            raise ValueError('loss "cispo" needs epsilon_high, the largest ratio that counts, such as 5.0')
         return self
