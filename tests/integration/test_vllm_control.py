@@ -115,9 +115,10 @@ def check(ids: ControlIds, written: list[int], finish: str, request: StepRequest
         allowed = control.allowed(written[:place], limits)
         assert allowed.allows(number, ids), (place, ids.token(number) or number, written, request)
     if request.control is Mode.STRICT:
-        assert finish == "stop"
+        # Without a limit of its own the answer may come to the end of `max_tokens`; the reasoning may not.
+        assert finish == "stop" or (request.max_answer_tokens is None and len(written) == max_tokens)
         symbols = [ids.token(n) or (Other.EOS if n == ids.eos else Other.TEXT) for n in written]
-        assert accepts(symbols)
+        assert accepts(symbols if finish == "stop" else [*symbols, Other.EOS])
         assert request.min_steps <= symbols.count(T.STEP_END) <= (request.max_steps or 10**9)
 
 
@@ -199,7 +200,9 @@ def test_greedy_is_the_same_alone_and_in_company(client: openai.OpenAI, ids: Con
 
 def test_off_leaves_the_model_alone(client: openai.OpenAI, ids: ControlIds) -> None:
     ((written, _),) = write(client, [70], StepRequest(control=Mode.OFF), 0.0, max_tokens=20)
-    assert written[0] != ids[T.START], "an untrained model knows nothing of the tokens"
+    strict = StepControl(ids)
+    steps = [strict.allowed(written[:n], StepRequest()).allows(written[n], ids) for n in range(len(written))]
+    assert not all(steps), "an untrained model does not know the grammar"
 
 
 @pytest.mark.parametrize(
@@ -217,6 +220,7 @@ def test_limits_that_cannot_be_kept_are_refused(
         client.completions.create(model=MODEL, prompt=[65], max_tokens=60, extra_body={"vllm_xargs": given})
 
 
+CHAT_LIMITS = {"min_steps": 2, "max_steps": 4, "max_answer_tokens": 30}
 CHAT: list[Any] = [
     {"role": "user", "content": "Numbers 3 5 7"},
     {"role": "assistant", "content": "no idea"},
@@ -224,17 +228,22 @@ CHAT: list[Any] = [
 ]
 
 
+def whole(text: str) -> str:
+    """Drop a last character of which the model wrote some bytes only: vLLM never sends it."""
+    return text.rstrip("\ufffd")
+
+
 def test_chat_gives_reasoning_and_answer_apart(
     client: openai.OpenAI, ids: ControlIds, tokenizer: Any
 ) -> None:
-    body = {"vllm_xargs": {"min_steps": 2, "max_steps": 4}, "return_token_ids": True}
+    body = {"vllm_xargs": CHAT_LIMITS, "return_token_ids": True}
     reply = client.chat.completions.create(
         model=MODEL, messages=CHAT, max_tokens=300, temperature=1.0, extra_body=body
     )
     choice: Any = reply.choices[0]
     parsed = parse_ids(tokenizer, choice.token_ids, ids)
     assert parsed.complete
-    assert choice.message.content == parsed.answer
+    assert whole(choice.message.content) == whole(parsed.answer)
     path = read_outline(choice.message.reasoning, parsed.answer)
     assert path is not None
     assert path.moves == parsed.moves
@@ -244,7 +253,7 @@ def test_chat_gives_reasoning_and_answer_apart(
 def test_chat_streams_reasoning_and_answer_apart(
     client: openai.OpenAI, ids: ControlIds, tokenizer: Any
 ) -> None:
-    body = {"vllm_xargs": {"min_steps": 2, "max_steps": 4, "max_answer_tokens": 30}, "return_token_ids": True}
+    body = {"vllm_xargs": CHAT_LIMITS, "return_token_ids": True}
     stream = client.chat.completions.create(
         model=MODEL, messages=CHAT, max_tokens=300, temperature=1.0, stream=True, extra_body=body
     )
@@ -257,7 +266,7 @@ def test_chat_streams_reasoning_and_answer_apart(
             written += getattr(choice, "token_ids", None) or []
     parsed = parse_ids(tokenizer, written, ids)
     assert parsed.complete
-    assert content == parsed.answer
+    assert whole(content) == whole(parsed.answer)
     assert not any(token in reasoning for token in T)
     path = read_outline(reasoning, content)
     assert path is not None

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from steiner.decode.control import AllowedSet, Rest
 from steiner.decode.soft import Biases
 from steiner.protocol import ControlIds, ControlToken
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from steiner.decode.history import IntArray
 
-_RESTS = list(Rest)
+_GAP = 256
+"""Most text columns between two others that are touched with them: adding 0 is cheaper than a gather."""
+
+
+class _Span(NamedTuple):
+    """Neighbouring columns."""
+
+    begin: int
+    end: int
+    addends: Tensor
+    """0 or minus infinity; shape (allowed sets, columns)."""
 
 
 class Columns:
     """Lets only allowed tokens through, for scores of one device, type and width.
 
-    Only the columns of control and special tokens are touched, and whole rows only where a control token is
-    forced.
+    Only the columns of control tokens, special tokens and ids without a token are touched, with the few that
+    lie between them, and whole rows only where a control token is forced.
     """
 
     def __init__(self, ids: ControlIds, sets: Sequence[AllowedSet], scores: Tensor) -> None:
@@ -36,23 +45,18 @@ class Columns:
             scores: shape (rows, vocabulary); only its device, type and width count.
         """
         vocabulary = scores.shape[1]
-        device = scores.device
-        self._like = (device, scores.dtype, vocabulary)
-        self._tail = min(ids.size, vocabulary)
-        named = {*ids.control, ids.eos, *ids.special}
-        columns = sorted(number for number in named if number < self._tail)
-        self._columns = torch.tensor(columns, device=device)
-        self._addends = torch.tensor(
-            [[0.0 if one.allows(number, ids) else -torch.inf for number in columns] for one in sets],
-            device=device,
-            dtype=scores.dtype,
-        )
-        """Shape (allowed sets, columns)."""
-        self._rest = np.array([_RESTS.index(one.rest) for one in sets])
-        bars = {Rest.NOTHING: (-torch.inf, -torch.inf), Rest.TEXT: (0.0, -torch.inf), Rest.ALL: (0.0, 0.0)}
-        self._bars = torch.tensor([bars[one.rest] for one in sets], device=device, dtype=scores.dtype)
-        """Addends to text and to ids without a token; shape (allowed sets, 2)."""
-        self._moves = torch.tensor([ids[ControlToken.END], ids[ControlToken.BACKTRACK]], device=device)
+        self._like = (scores.device, scores.dtype, vocabulary)
+        named = {*ids.control, ids.eos, *ids.special, *range(ids.size, vocabulary)}
+        self._spans = [
+            _Span(begin, end, _addends(ids, sets, begin, end).to(scores))
+            for begin, end in _runs(sorted(number for number in named if number < vocabulary))
+        ]
+        self._forces = np.array([one.rest is Rest.NOTHING for one in sets])
+        bars = [-torch.inf if force else 0.0 for force in self._forces]
+        self._bars = torch.tensor(bars, device=scores.device, dtype=scores.dtype)
+        """Addends to all other columns; shape (allowed sets,)."""
+        moves = [ids[ControlToken.END], ids[ControlToken.BACKTRACK]]
+        self._moves = torch.tensor(moves, device=scores.device)
 
     def fits(self, scores: Tensor) -> bool:
         """Tell whether the tables were made for such scores."""
@@ -64,21 +68,21 @@ class Columns:
         Args:
             scores: shape (all rows, vocabulary).
             chosen: number of a set, for each row that is controlled.
-            rows: which rows those are; by default the first ones.
+            rows: which rows those are; by default the first ones, in order.
         """
-        rest = self._rest[chosen]
-        for kind in (Rest.NOTHING, Rest.TEXT):
-            (found,) = np.nonzero(rest == _RESTS.index(kind))
-            if not len(found):
-                continue
-            where = torch.from_numpy(found if rows is None else rows[found]).to(scores.device)
-            cells = (where[:, None], self._columns)
-            kept = scores[cells] + self._addends[torch.from_numpy(chosen[found]).to(scores.device)]
-            if kind is Rest.NOTHING:
-                scores.index_fill_(0, where, -torch.inf)
-            elif self._tail < scores.shape[1]:
-                scores[where, self._tail :] = -torch.inf
-            scores[cells] = kept
+        there = torch.from_numpy(chosen).to(scores.device)
+        places: slice | Tensor = slice(0, len(chosen))
+        if rows is not None:
+            places = torch.from_numpy(rows).to(scores.device)
+        for begin, end, addends in self._spans:
+            scores[places, begin:end] += addends[there]
+        (forced,) = np.nonzero(self._forces[chosen])
+        if len(forced):
+            where = torch.from_numpy(forced if rows is None else rows[forced]).to(scores.device)
+            kept = [scores[where, begin:end] for begin, end, _ in self._spans]
+            scores.index_fill_(0, where, -torch.inf)
+            for (begin, end, _), values in zip(self._spans, kept, strict=True):
+                scores[where, begin:end] = values
         return scores
 
     def add(self, scores: Tensor, biases: Biases, rows: IntArray | None = None) -> Tensor:
@@ -100,14 +104,32 @@ class Columns:
             scores: shape (rows, vocabulary).
             chosen: shape (rows,).
         """
-        kept = scores[:, self._columns] + self._addends[chosen]
-        bars = self._bars[chosen]
-        scores[:, : self._tail] += bars[:, :1]
-        scores[:, self._tail :] += bars[:, 1:]
-        scores[:, self._columns] = kept
+        kept = [scores[:, begin:end] + addends[chosen] for begin, end, addends in self._spans]
+        scores += self._bars[chosen, None]
+        for (begin, end, _), values in zip(self._spans, kept, strict=True):
+            scores[:, begin:end] = values
         return scores
 
     def add_on_device(self, scores: Tensor, end: Tensor, backtrack: Tensor) -> Tensor:
         """Add to the logits of END and BACKTRACK, in place, and return the scores; shapes (rows,)."""
         scores[:, self._moves] += torch.stack((end, backtrack), dim=1).to(scores.dtype)
         return scores
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Cut rising numbers into runs without large gaps; yields the begin and the end of each."""
+    begin = 0
+    for place in range(1, len(numbers) + 1):
+        if place == len(numbers) or numbers[place] - numbers[place - 1] > _GAP:
+            yield numbers[begin], numbers[place - 1] + 1
+            begin = place
+
+
+def _addends(ids: ControlIds, sets: Sequence[AllowedSet], begin: int, end: int) -> Tensor:
+    """Return 0 where a set allows a column and minus infinity elsewhere; shape (sets, columns)."""
+    text = np.array([ids.is_text(number) for number in range(begin, end)])
+    allowed = np.zeros((len(sets), end - begin), dtype=np.bool_)
+    for row, one in zip(allowed, sets, strict=True):
+        row[:] = {Rest.ALL: True, Rest.TEXT: text, Rest.NOTHING: False}[one.rest]
+        row[[number - begin for number in one.ids if begin <= number < end]] = True
+    return torch.from_numpy(np.where(allowed, 0.0, -np.inf))

@@ -21,6 +21,8 @@ from steiner.decode.vllm_setup import Setup, validate
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from steiner.decode.history import IntArray
+
 try:
     from vllm.v1.sample.logits_processor import LogitsProcessor
 except ImportError:  # importable without vLLM, for tests of the class itself
@@ -63,7 +65,8 @@ class StepControlLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         self._rows: dict[int, _Row] = {}
         self._columns: Columns | None = None
         self._asked: Asked | None = None
-        self._where = np.zeros(0, dtype=np.int64)
+        self._where: IntArray | None = None
+        """Rows that are controlled; None for the first ones, which is all as a rule."""
 
     def is_argmax_invariant(self) -> bool:
         """Say that greedy decoding is changed too."""
@@ -93,10 +96,13 @@ class StepControlLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         """Change the logits in place and return them; shape (rows, vocabulary)."""
         if not self._rows:
             return logits
+        if self._asked is None:
+            self._rows = dict(sorted(self._rows.items()))
         batch = [row.live for row in self._rows.values()]
         if self._asked is None:
             self._asked = Asked.of(batch)
-            self._where = np.fromiter(self._rows, dtype=np.int64, count=len(batch))
+            where = np.fromiter(self._rows, dtype=np.int64, count=len(batch))
+            self._where = where if where[-1] >= len(batch) else None
         if self._columns is None or not self._columns.fits(logits):
             self._columns = Columns(self._book.ids, self._book.sets, logits)
         for live, tokens in self._rows.values():
