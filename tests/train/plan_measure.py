@@ -64,7 +64,8 @@ def step(
 ) -> Callable[[], None]:
     """Return one whole update of a workload: forward and backward passes, and the optimiser's step."""
     ids = torch.randint(0, model.config.vocab_size, (workload.batch, workload.context))
-    cast = workload.compute == "bf16" and workload.weights == "fp32"
+    # a model that LoRA freezes in bf16 is trained under autocast too
+    cast = workload.compute == "bf16" and (workload.weights == "fp32" or workload.lora_rank is not None)
 
     def work() -> None:
         for _ in range(workload.accumulation):

@@ -51,13 +51,17 @@ def test_step_is_as_counted(kind, checkpointing, context):
     assert stage_flops(shape, work).training == pytest.approx(counted(model, work), rel=WITHIN)
 
 
-def test_lora_saves_the_gradients_of_what_it_leaves_alone():
+@pytest.mark.parametrize("rows", [0, 14])
+def test_lora_saves_the_gradients_of_what_it_leaves_alone(rows):
     peft = pytest.importorskip("peft")
     # many layers: the planner does not know that the first one's inputs need no gradient
-    model, shape = tiny(num_hidden_layers=12)
+    model, shape = tiny(num_hidden_layers=12, vocab_size=8192 if rows else 512)
     model.set_attn_implementation("eager")
-    adapted = peft.get_peft_model(model, peft.LoraConfig(r=8, target_modules="all-linear"))
-    work = workload(lora_rank=8)
+    indices = list(range(rows)) or None
+    adapted = peft.get_peft_model(
+        model, peft.LoraConfig(r=8, target_modules="all-linear", trainable_token_indices=indices)
+    )
+    work = workload(lora_rank=8, new_tokens=rows)
     ids = torch.randint(0, 512, (work.batch, work.context))
     with FlopCounterMode(display=False) as counter:
         adapted(input_ids=ids, labels=ids).loss.backward()

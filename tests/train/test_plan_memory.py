@@ -91,13 +91,31 @@ def test_muon_keeps_one_number_per_matrix_entry():
     assert peak(moments(shape, work, "single", 1))[1].total == pytest.approx(measured, rel=WITHIN)
 
 
-def test_lora_is_as_measured():
+LORA_SIZES = {
+    "activations": ({"num_hidden_layers": 8}, {"batch": 2, "context": 256}),
+    "logits": ({"vocab_size": 4096, "num_hidden_layers": 2}, {"context": 256}),
+    "table": ({"vocab_size": 16384, "num_hidden_layers": 2}, {"context": 32}),
+}
+
+
+@pytest.mark.parametrize("rows", [0, 14])
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("size", LORA_SIZES)
+def test_lora_is_as_measured(size, precision, tied, rows):
+    """For trained rows PEFT copies whole token tables, and their gradients are whole too."""
     peft = pytest.importorskip("peft")
-    model, shape = tiny(num_hidden_layers=8)
-    adapted = peft.get_peft_model(model, peft.LoraConfig(r=8, target_modules="all-linear"))
+    model_changes, work_changes = LORA_SIZES[size]
+    model, shape = tiny(tie_word_embeddings=tied, **model_changes)
+    compute, weights = PRECISIONS[precision]
+    indices = {"embed_tokens": list(range(14))} | ({} if tied else {"lm_head": list(range(14))})
+    config = peft.LoraConfig(
+        r=8, target_modules="all-linear", trainable_token_indices=indices if rows else None
+    )
+    adapted = peft.get_peft_model(model.bfloat16() if weights == "bf16" else model, config)
     trained = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
-    work = workload(batch=2, context=128, lora_rank=8, new_tokens=0)
-    assert sum(p.numel() for p in trained) == shape.lora(8, 0)
+    work = workload(lora_rank=8, new_tokens=rows, compute=compute, weights=weights, **work_changes)
+    assert sum(p.numel() for p in trained) == shape.lora(8, rows)
     measured = measured_peak(adapted, work, torch.optim.AdamW(trained, fused=True))
     assert peak(moments(shape, work, "single", 1))[1].total == pytest.approx(measured, rel=WITHIN)
 

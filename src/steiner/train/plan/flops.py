@@ -51,13 +51,15 @@ def training_flops(shape: ModelShape, workload: Workload) -> float:
     """Operations per token of one forward and backward pass, without recomputation.
 
     A backward pass costs two forward passes, one for the gradients of activations and one for those of
-    weights; LoRA saves the second on what it leaves alone.
+    weights; LoRA saves the second on what it leaves alone. For trained rows of the output matrix the
+    gradient of the whole matrix is computed.
     """
     sequence = workload.mean_sequence
     adapters = adapter_flops(shape, workload)
     if workload.lora_rank is None:
         return 3 * forward_flops(shape, sequence)
-    return 2 * 2.0 * shape.matrices + 3 * attention_flops(shape, sequence) + 3 * adapters
+    rows = 2.0 * shape.table * workload.trains_rows
+    return 2 * 2.0 * shape.matrices + rows + 3 * attention_flops(shape, sequence) + 3 * adapters
 
 
 def recomputed_flops(shape: ModelShape, workload: Workload) -> float:

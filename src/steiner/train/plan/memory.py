@@ -109,8 +109,17 @@ def loss_memory(shape: ModelShape, workload: Workload, size: Numbers) -> float:
         return float(12 * tokens * shape.vocabulary)
     tile = min(tokens, CHUNK_TOKENS) * CHUNK_VOCABULARY * size.compute
     # the gradient of the output matrix is summed in fp32 and then cast to that of the weights
-    table = 0 if workload.lora_rank is not None else (4 if size.gradient == 4 else 6) * shape.table
+    weights = size.frozen if workload.lora_rank is not None else size.gradient
+    table = (4 if weights == 4 else 6) * shape.table
+    if workload.lora_rank is not None and not workload.trains_rows:
+        table = 0
     return float(tile + 4 * tokens * shape.hidden + table)
+
+
+def row_tables(shape: ModelShape, workload: Workload, size: Numbers) -> tuple[float, float]:
+    """Bytes of the output matrix's copy in which PEFT sets trained rows, and of the embedding's gradient."""
+    table = shape.table if workload.trains_rows else 0
+    return float(size.compute * table), float(size.frozen * table)
 
 
 def backward_working(shape: ModelShape, workload: Workload, size: Numbers) -> float:
@@ -169,6 +178,7 @@ def moments(shape: ModelShape, workload: Workload, sharding: Sharding, gpus: int
     gradients = size.gradient * trained / share
     before = gradients if workload.accumulation > 1 else 0.0
     tied_extra = _tied_extra(shape, workload, size)
+    copied, rows = row_tables(shape, workload, size)
     gathered, cast = _whole_weights(shape, workload, sharding, size)
     kept = kept_activations(shape, workload, size, checkpointing=workload.checkpointing)
     layer = workload.batch_tokens * layer_activations(shape, size)
@@ -181,7 +191,7 @@ def moments(shape: ModelShape, workload: Workload, sharding: Sharding, gpus: int
         late = size.gradient * (shape.layer + (0 if shape.tied else shape.table)) / share
     found = {
         "loss": _add(
-            static, gradients=before, activations=kept, weights=gathered + cast,
+            static, gradients=before, activations=kept, weights=gathered + cast + copied,
             logits=loss_memory(shape, workload, size),
         ),
         "last layer": _add(
@@ -192,7 +202,7 @@ def moments(shape: ModelShape, workload: Workload, sharding: Sharding, gpus: int
             static, gradients=max(before, gradients - late), activations=float(layer + boundary),
             weights=gathered, working=working,
         ),
-        "update": _add(static, gradients=gradients, working=tied_extra),
+        "update": _add(static, gradients=gradients, working=tied_extra + rows),
     }  # fmt: skip
     if workload.rollouts is not None:
         found["rollouts"] = _rollout_parts(shape, workload, static, sharding, gpus)

@@ -67,6 +67,11 @@ class Workload(Settings):
     rollouts: Rollouts | None = None
 
     @property
+    def trains_rows(self) -> bool:
+        """Whether single rows of the token tables are trained, which takes gradients of whole tables."""
+        return self.lora_rank is not None and self.new_tokens > 0
+
+    @property
     def batch_tokens(self) -> int:
         """Tokens of one backward pass on one GPU, at the longest."""
         return self.batch * self.context
