@@ -11,7 +11,7 @@ medians, and ratios to «ours, packed» of the same stage within the same round.
 - TRL as it comes: `SFTTrainer` with `SFTConfig()` defaults (8 sequences a step, in random order, padded,
   gradient checkpointing, no packing) on the same samples, tokenised already.
 
-A token counts once, padding never. Seconds are those of the training loop, without loading and saving. Peak
+A token counts once, padding never. Seconds are those of the training loop, without loading. Peak
 memory is that of the process (on a GPU that of the device), what it loaded included.
 """
 
@@ -48,15 +48,16 @@ class Measured(NamedTuple):
     tokens: int
     """Without padding."""
     seconds: float
+    cpu_seconds: float
+    """Of all threads of the process."""
     peak_mib: float
     fill: float
     """Share of the places in all batches that hold a token."""
     last_loss: float
 
-    @property
-    def speed(self) -> float:
-        """Tokens per second."""
-        return self.tokens / self.seconds
+    def speed(self, clock: str) -> float:
+        """Return tokens per second of the clock, `wall` or `cpu`."""
+        return self.tokens / (self.cpu_seconds if clock == "cpu" else self.seconds)
 
 
 class Size(NamedTuple):
@@ -181,7 +182,8 @@ def run_ours(stage: str, settings: Any) -> Measured:
 
     record = (train_cpt if stage == "cpt" else train_sft)(settings)
     loss = record.curve[-1].values["loss"]
-    return Measured(record.tokens, record.seconds, 0.0, fill_of(stage, settings), loss)
+    fill = fill_of(stage, settings)
+    return Measured(record.tokens, record.seconds, record.cpu_seconds, 0.0, fill, loss)
 
 
 def fill_of(stage: str, settings: Any) -> float:
@@ -193,21 +195,14 @@ def fill_of(stage: str, settings: Any) -> float:
 
 def trainer_batches(material: Any, settings: Any, tokenizer: Any) -> list[dict[str, Any]]:
     """Return the batches of an epoch as the stage's trainer makes them: same order, same collator."""
-    import torch
-    from transformers.trainer_pt_utils import LengthGroupedSampler
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     from steiner.train.batches import PackedCollator
 
-    rows, size = material.dataset, settings.optimiser.batch_size
-    if material.packed:
-        collate: Any = PackedCollator(tokenizer.pad_token_id)
-        order = list(range(len(rows)))
-    else:
-        collate = DataCollatorForLanguageModeling(tokenizer.pad_token_id)
-        generator = torch.Generator().manual_seed(0)
-        order = list(LengthGroupedSampler(size, lengths=rows["length"][:], generator=generator))
-    return [collate([rows[i] for i in order[start : start + size]]) for start in range(0, len(order), size)]
+    rows, size = list(material.dataset), settings.optimiser.batch_size
+    kind = PackedCollator if material.packed else DataCollatorForLanguageModeling
+    collate = kind(tokenizer.pad_token_id)
+    return [collate(rows[start : start + size]) for start in range(0, len(rows), size)]
 
 
 def run_bare(stage: str, settings: Any) -> Measured:
@@ -229,7 +224,7 @@ def run_bare(stage: str, settings: Any) -> Measured:
         model.parameters(), lr=optimiser.learning_rate, betas=(0.9, optimiser.beta2), weight_decay=0.0
     )
     loss = torch.zeros(())
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     for batch in batches:
         inputs = {key: value.to(device) for key, value in batch.items() if key != "labels"}
         labels = batch["labels"].to(device)
@@ -241,9 +236,9 @@ def run_bare(stage: str, settings: Any) -> Measured:
         stepper.step()
         stepper.zero_grad()
     last = loss.item()
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     places = sum(batch["input_ids"].numel() for batch in batches)
-    return Measured(material.tokens, seconds, 0.0, material.tokens / places, last)
+    return Measured(material.tokens, seconds, cpu, 0.0, material.tokens / places, last)
 
 
 def run_trl(stage: str, settings: Any) -> Measured:
@@ -266,12 +261,12 @@ def run_trl(stage: str, settings: Any) -> Measured:
         use_cpu=not torch.cuda.is_available(),
     )
     trainer = SFTTrainer(model=model, args=config, train_dataset=material.dataset, processing_class=tokenizer)
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     trainer.train()
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     loss = next(e["loss"] for e in reversed(trainer.state.log_history) if "loss" in e)
     places = sum(batch["input_ids"].numel() for batch in trainer.get_train_dataloader())
-    return Measured(material.tokens, seconds, 0.0, material.tokens / places, loss)
+    return Measured(material.tokens, seconds, cpu, 0.0, material.tokens / places, loss)
 
 
 def run_apart(stage: str, contestant: str, data: Path, size: Size, threads: int) -> Measured:
@@ -283,20 +278,20 @@ def run_apart(stage: str, contestant: str, data: Path, size: Size, threads: int)
     return Measured(**json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def report(stage: str, rounds: list[dict[str, Measured]]) -> str:
+def report(stage: str, rounds: list[dict[str, Measured]], clock: str) -> str:
     """Return the table of a stage as Markdown."""
     lines = [
         f"### {stage.upper()}",
         "",
-        "| contestant | tokens/s | ours, packed, is … times as fast | fill | peak memory, MiB | last loss |",
+        f"| contestant | tokens/s ({clock}) | ours, packed, is … times as fast | fill | peak MiB | loss |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for contestant in CONTESTANTS[stage]:
         runs = [one[contestant] for one in rounds]
-        ratios = sorted(one["packed"].speed / one[contestant].speed for one in rounds)
+        ratios = sorted(one["packed"].speed(clock) / one[contestant].speed(clock) for one in rounds)
         spread = "" if contestant == "packed" else f" ({ratios[0]:.2f}–{ratios[-1]:.2f})"
         lines.append(
-            f"| {NAMES[contestant]} | {statistics.median(r.speed for r in runs):,.0f} "
+            f"| {NAMES[contestant]} | {statistics.median(r.speed(clock) for r in runs):,.0f} "
             f"| {statistics.median(ratios):.2f}{spread} | {runs[0].fill:.4f} "
             f"| {statistics.median(r.peak_mib for r in runs):,.0f} | {runs[0].last_loss:.3f} |"
         )
@@ -316,6 +311,11 @@ def main() -> None:
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--stages", nargs="+", default=list(CONTESTANTS), choices=list(CONTESTANTS))
+    parser.add_argument(
+        "--clock", default="wall", choices=("wall", "cpu"),
+        help="cpu: seconds of the processor, with --threads 1 where other work runs too",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="one round on a tenth of the tokens")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
@@ -324,19 +324,19 @@ def main() -> None:
         asked.hidden, asked.layers, asked.problems // shrink + 20, asked.tokens // shrink, asked.row_tokens,
         asked.rows, asked.algorithm, asked.precision,
     )  # fmt: skip
-    found: dict[str, list[dict[str, Measured]]] = {stage: [] for stage in CONTESTANTS}
+    found: dict[str, list[dict[str, Measured]]] = {stage: [] for stage in asked.stages}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         make_data(data, size)
         for _ in range(1 if asked.quick else asked.repeats):
-            for stage, contestants in CONTESTANTS.items():
-                found[stage].append(
-                    {one: run_apart(stage, one, data, size, asked.threads) for one in contestants}
+            for stage, rounds in found.items():
+                rounds.append(
+                    {one: run_apart(stage, one, data, size, asked.threads) for one in CONTESTANTS[stage]}
                 )
         mean = mean_tokens(data)
     print(f"{size}, mean sample {mean:.0f} tokens, {asked.threads} threads, {platform.processor()}\n")
     for stage, rounds in found.items():
-        print(report(stage, rounds) + "\n")
+        print(report(stage, rounds, asked.clock) + "\n")
     if asked.json:
         rows = {stage: [{k: v._asdict() for k, v in r.items()} for r in rs] for stage, rs in found.items()}
         asked.json.write_text(json.dumps({"size": size._asdict(), "rounds": rows}, indent=1))

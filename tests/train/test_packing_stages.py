@@ -85,6 +85,7 @@ def test_a_packed_stage_goes_on_with_the_same_batches(run, base, tmp_path):
         train_sft(settings, progress=Stop())
     record = train_sft(settings)
     assert record.tokens == undisturbed.tokens
+    assert record.curve[-1].values["num_tokens"] == record.tokens
     one, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("sft", "whole"))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from steiner.core import Progress, digest
@@ -52,6 +54,8 @@ class Material(NamedTuple):
     """Without padding."""
     longest: Sequence[Example]
     """The sequences that the model must be able to read whole."""
+    lengths: Sequence[int]
+    """Tokens of each row of the dataset."""
     packed: bool
 
 
@@ -154,7 +158,8 @@ def sft_material(settings: SftSettings, tokenizer: PreTrainedTokenizerBase) -> M
 def _padded(examples: list[Example], settings: CptSettings | SftSettings) -> Material:
     order = like_length([len(e.ids) for e in examples], _per_update(settings), settings.seed)
     ordered = [examples[index] for index in order]
-    return Material(to_dataset(ordered), sum(len(e.ids) for e in examples), examples, packed=False)
+    lengths = [len(example.ids) for example in ordered]
+    return Material(to_dataset(ordered), sum(lengths), examples, lengths, packed=False)
 
 
 def _per_update(settings: CptSettings | SftSettings) -> int:
@@ -164,7 +169,23 @@ def _per_update(settings: CptSettings | SftSettings) -> int:
 
 
 def _packed(rows: list[PackedRow], paths: list[Example]) -> Material:
-    return Material(rows_to_dataset(rows), sum(len(row.input_ids) for row in rows), paths, packed=True)
+    lengths = [len(row.input_ids) for row in rows]
+    return Material(rows_to_dataset(rows), sum(lengths), paths, lengths, packed=True)
+
+
+class TokenCount(TrainerCallback):  # type: ignore[misc]  # transformers has no types
+    """Puts right how many tokens were trained on: TRL counts the width of packed rows once a batch."""
+
+    def __init__(self, lengths: Sequence[int], per_update: int) -> None:
+        """Take the tokens of all rows in order, and the rows of an update."""
+        self._seen = np.cumsum([0, *lengths])
+        self._per_update = per_update
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        """Correct what is logged."""
+        if "num_tokens" in logs:
+            rows = min(state.global_step * self._per_update, len(self._seen) - 1)
+            logs["num_tokens"] = int(self._seen[rows])
 
 
 def batching(material: Material, model: Any, pad_id: int) -> tuple[dict[str, Any], PackedCollator | None]:
@@ -204,7 +225,7 @@ def _fit(
         data_collator=collator,
         train_dataset=dataset,
         processing_class=tokenizer,
-        callbacks=[watch],
+        callbacks=[TokenCount(material.lengths, _per_update(settings)), watch],
         optimizers=(make_optimiser(model, optimiser), None),
     )
     return run_trainer(folder, trainer, watch, tokenizer, tokens=lambda: material.tokens)
