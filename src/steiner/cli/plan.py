@@ -82,7 +82,7 @@ def plan(
         "chunked"
     ),
     weights: Annotated[
-        str | None, typer.Option(help="bf16 or fp32, which is mixed precision; as the model is stored.")
+        str | None, typer.Option(help="bf16 or fp32, which is mixed precision; as [model] says.")
     ] = None,
     optimiser: Annotated[str | None, typer.Option(help="adamw or muon.")] = None,
     rollouts: Annotated[

@@ -211,7 +211,9 @@ def _ready(adapted: PeftModel) -> PeftModel:
     PEFT saves whole token tables once they have been resized, although only some rows are trained, which it
     saves anyway.
     """
-    adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
+    adapted.save_pretrained = partial(  # type: ignore[method-assign]
+        adapted.save_pretrained, save_embedding_layers=False
+    )
     head = adapted.get_output_embeddings()
     if head is not None and not isinstance(head, torch.nn.Linear) and "bias" not in head._parameters:
         head.register_parameter("bias", None)
