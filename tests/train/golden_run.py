@@ -29,7 +29,7 @@ KEPT = {
 """Logged numbers that a golden file holds."""
 
 DATA = """
-problems countdown --run run --count 12 --numbers 3 --high 5 --target-low 5 --target-high 30 --heldout 0
+problems countdown --run run --count 16 --numbers 2 --high 9 --target-low 2 --target-high 30 --heldout 0
 synthesize --run run --truncations 6 --workers 1
 graph --run run --workers 1
 sample --run run --per-question 1 --order sorted --detours all --no-traces --max-steps 8 --workers 1
