@@ -24,6 +24,7 @@ export class TurnView {
   private readonly status: HTMLElement;
   private readonly openAll: HTMLButtonElement;
   private readonly body: HTMLElement;
+  private readonly column: HTMLElement;
   private readonly tree: SVGSVGElement;
   private readonly list: HTMLOListElement;
   private readonly answerBlock: HTMLElement;
@@ -57,13 +58,14 @@ export class TurnView {
     again.addEventListener("click", tryAgain);
     this.note = h("p", { class: "note" }, this.noteText, again);
     this.stats = h("p", { class: "stats" });
-    this.body = h("div", { class: "search" }, h("div", { class: "column" }, this.list, this.answerBlock));
-    this.body.prepend(this.tree);
+    this.column = h("div", { class: "column" }, this.list, this.answerBlock);
+    this.body = h("div", { class: "search" });
+    this.body.append(this.tree, this.column);
     const head2 = h("div", { class: "thinking-head" }, this.status, this.openAll);
     const question = h("h2", { class: "question" }, turn.question);
     this.element = h("article", { class: "turn" }, question, head2, this.body, this.note, this.stats);
     // Rows move when a step is opened or the window changes; the tree follows.
-    new ResizeObserver(() => this.draw()).observe(this.body);
+    new ResizeObserver(() => this.draw()).observe(this.column);
     this.update(turn);
   }
 
@@ -176,7 +178,7 @@ export class TurnView {
     this.tree.toggleAttribute("hidden", turn.steps.length === 0);
     setClass(this.body, "bare", turn.steps.length === 0);
     if (!turn.steps.length) return;
-    const top = this.body.getBoundingClientRect().top;
+    const { top, height } = this.column.getBoundingClientRect();
     const middle = (element: Element): number => {
       const box = element.getBoundingClientRect();
       return Math.round(box.top - top + Math.min(box.height / 2, 20));
@@ -185,7 +187,7 @@ export class TurnView {
       question: 6,
       steps: turn.steps.map((_, index) => middle(this.steps[index]?.details.firstElementChild ?? this.body)),
       answer: turn.answer ? middle(this.answerBlock) : null,
-      height: Math.round(this.body.getBoundingClientRect().height),
+      height: Math.round(height),
     };
     this.tree.setAttribute("aria-label", this.t.tree(turn.steps.length, returnsOf(turn)));
     drawTree(this.tree, turn.steps, rows, isRunning(turn));

@@ -91,13 +91,18 @@ def test_the_tree_returns_where_the_search_went_back(visit, scripted):
     assert page.locator(".tree .knot.found").count() == 1
     assert page.get_by_role("img", name="Search tree: steps 5, returns 2").count() == 1
 
+    height = "document.querySelector('.search').offsetHeight"
+    closed = page.evaluate(height)
     page.locator(".step summary").first.click()  # rows below move, and the tree with them
+    until(page, f"closed => {height} > closed", closed)
     until(
         page,
         """() => { const knot = document.querySelector('.tree .knot.found').getBoundingClientRect();
             const box = document.querySelector('.answer').getBoundingClientRect();
             return knot.bottom > box.top && knot.top < box.bottom; }""",
     )
+    page.locator(".step summary").first.click()
+    until(page, f"closed => {height} === closed", closed)
 
 
 @pytest.mark.parametrize("how", ["key", "button"])
