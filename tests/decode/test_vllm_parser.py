@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from steiner.core import Move, ReasoningPath, Step
-from steiner.protocol import ControlToken, encode_path, render
+from steiner.protocol import ControlToken, TextEncoder, encode_path, render
 from steiner.protocol.outline import read_outline
 
 T = ControlToken
@@ -88,6 +88,24 @@ def test_streamed_and_whole_are_the_same(parsers, tokenizer, size, path):
     whole = Composed().parse(render(path), None, model_output_token_ids=numbers)
     assert whole == (reasoning.strip("\n"), PATH.answer)
     assert parser.completion_ids == ()
+
+
+def test_marks_that_the_model_spells_out_are_text(parsers, tokenizer, ids):
+    """Its own tokens, not ours: in the text alone nobody could tell."""
+    numbers = completion(tokenizer)
+    place = numbers.index(ids[T.THOUGHT_END])
+    (spelled,) = TextEncoder(tokenizer).encode([f"{T.THOUGHT_END}{T.END}"])
+    assert not set(spelled) & set(ids.control)
+    numbers[place:place] = spelled
+    parser = parsers.SteinerReasoningParser(tokenizer)
+    deltas = list(pieces(parser, tokenizer, numbers, 5))
+    assert "".join(delta.content or "" for delta in deltas) == PATH.answer
+    parser.completion_ids = numbers
+    reasoning, content = parser.extract_reasoning(tokenizer.decode(numbers), None)
+    assert content == PATH.answer
+    assert f"{T.THOUGHT_END}{T.END}" in reasoning
+    parser.completion_ids = ()
+    assert parser.extract_reasoning(tokenizer.decode(numbers), None)[1] != PATH.answer
 
 
 def test_another_stream_begins_anew(parsers, tokenizer):

@@ -7,7 +7,9 @@ caching are on, and the key-value cache is so small that requests are preempted.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,6 +68,17 @@ def server(folder: Path, vllm_python: Path, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="module")
 def client(server: VllmServer) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{server.address}/v1", api_key="none", timeout=300, max_retries=0)
+
+
+def test_both_runners_take_our_classes(folder: Path, vllm_python: Path, tmp_path: Path) -> None:
+    """By name and by entry point, in the installed package; V2 on stand-ins for its buffers."""
+    script = Path(__file__).with_name("vllm_interfaces.py")
+    search = {"PYTHONPATH": installed(tmp_path / "installed"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [vllm_python, script, folder], env=os.environ | search, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "all as it should be" in done.stdout
 
 
 def random_request(rng: random.Random) -> StepRequest:
