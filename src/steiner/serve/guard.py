@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from steiner.serve.errors import ApiError
 from steiner.serve.exchange import error_reply
-from steiner.serve.reply import ABORT
+from steiner.serve.reply import ABORT, SEND
 from steiner.serve.settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Guard:
         transport = getattr(getattr(send, "__self__", None), "transport", None)
         if transport is not None:
             scope[ABORT] = transport.abort
+        scope[SEND] = send
         extra = [*SAFETY, *self._cors(origin)]
 
         async def send_safely(message: Message) -> None:

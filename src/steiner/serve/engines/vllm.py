@@ -108,7 +108,7 @@ class VllmEngine:
         try:
             async with aclosing(outputs), asyncio.timeout(max(0.0, generation.deadline - time.monotonic())):
                 async for output in outputs:
-                    chunk = self._chunk(output, begun)
+                    chunk = self._chunk(output, begun, generation.top_logprobs or 0)
                     self._started += not begun
                     begun = True
                     yield chunk
@@ -134,7 +134,7 @@ class VllmEngine:
             extra_args={**steps, "control": str(generation.steps.control)},
         )
 
-    def _chunk(self, output: Any, begun: bool) -> TokenChunk:
+    def _chunk(self, output: Any, begun: bool, top: int) -> TokenChunk:
         (one,) = output.outputs
         ids = tuple(one.token_ids)
         cached = output.num_cached_tokens or 0
@@ -144,11 +144,11 @@ class VllmEngine:
         finish = None
         if output.finished:
             finish = Finish.LENGTH if one.finish_reason == "length" else Finish.STOP
-        return TokenChunk(ids, _logprobs(ids, one.logprobs), finish, cached)
+        return TokenChunk(ids, _logprobs(ids, one.logprobs, top), finish, cached)
 
 
 def _logprobs(
-    ids: Sequence[int], found: Sequence[Mapping[int, Any] | None] | None
+    ids: Sequence[int], found: Sequence[Mapping[int, Any] | None] | None, top: int
 ) -> tuple[TokenLogprob, ...]:
     """Read vLLM's log-probabilities: the token that was drawn, and the most likely ones by rank."""
     made = []
@@ -156,7 +156,7 @@ def _logprobs(
         if every is None:
             continue
         ranked = sorted(every.items(), key=lambda item: item[1].rank or 0)
-        if len(ranked) > 1 and (every[number].rank or 0) >= len(ranked):
+        if len(ranked) > top:
             ranked = [item for item in ranked if item[0] != number]  # not among those that were asked for
         made.append(TokenLogprob(every[number].logprob, tuple((token, one.logprob) for token, one in ranked)))
     return tuple(made)
