@@ -222,11 +222,12 @@ def test_cispo_without_its_largest_ratio_is_refused():
 @pytest.mark.slow
 @pytest.mark.parametrize("rewards", [[OUTCOME], [MONTECARLO | {"most": 8}]], ids=["outcome", "montecarlo"])
 def test_what_is_rewarded_becomes_more_frequent(run, base, tmp_path, rewards):
+    optimiser = {"learning_rate": 0.03, "batch_size": 64, "schedule": "constant"}
     settings = tiny_run.rl(
-        run, tmp_path / "rl", base, rewards=rewards, steps=24, group=8, max_steps=1, max_reasoning_tokens=24,
-        max_answer_tokens=1, optimiser=tiny_run.OPTIMISER | {"learning_rate": 1e-2, "batch_size": 16},
+        run, tmp_path / "rl", base, rewards=rewards, steps=13, group=32, max_steps=1, max_reasoning_tokens=16,
+        max_answer_tokens=1, optimiser=tiny_run.OPTIMISER | optimiser,
     )  # fmt: skip
-    record = train_rl(settings, lambda _, answer: sum(map(ord, answer)) % 3 == 0, None)
+    record = train_rl(settings, lambda _, answer: answer.isascii() and answer.isalpha(), None)
     right = [point.values["search/right"] for point in record.curve]
-    assert np.mean(right[:4]) < 0.6
-    assert np.mean(right[-4:]) > 0.85
+    assert np.mean(right[:3]) < 0.45
+    assert np.mean(right[-3:]) > 0.8
