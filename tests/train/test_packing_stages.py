@@ -150,3 +150,14 @@ def test_a_path_longer_than_a_row_is_refused(run, base, tmp_path, sizes):
 def test_rows_longer_than_the_context_are_refused(run, base):
     with pytest.raises(ValueError, match="row_tokens 600 is more than the context of 512"):
         tiny_run.sft(run, run / "x", base, row_tokens=600)
+
+
+def test_plain_text_longer_than_the_model_s_positions_is_refused(run, tmp_path):
+    (tmp_path / "long.txt").write_text("1 + 1 = 2\n" * 400)
+    settings = tiny_run.cpt(
+        run, tmp_path / "cpt", packing=True, context=1024, text=[str(tmp_path / "long.txt")], tokens=4096
+    )
+    with pytest.raises(
+        InputError, match=r"up to [0-9,]+ tokens, and the model has 512 positions: set row_tokens"
+    ):
+        train_cpt(settings)

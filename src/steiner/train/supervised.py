@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pyarrow.compute as pc
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from steiner.core import Progress, digest
+from steiner.core import InputError, Progress, digest
 from steiner.dataset.read import load_samples, load_statistics
 from steiner.protocol import ControlIds
 from steiner.train import processes
@@ -202,6 +203,20 @@ def batching(material: Material, model: Any, pad_id: int) -> tuple[dict[str, Any
     return arguments, PackedCollator(pad_id, flat=flat)
 
 
+def _check_pieces(dataset: Dataset, limit: int | None) -> None:
+    """Refuse packed rows in which a piece of plain text has more tokens than the model has positions.
+
+    Raises:
+        InputError: names the setting.
+    """
+    longest = pc.max(pc.list_flatten(dataset.data.column("seq_lengths"))).as_py()
+    if limit is not None and longest > limit:
+        raise InputError(
+            f"Rows hold pieces of plain text of up to {longest:,} tokens, and the model has {limit:,} "
+            f"positions: set row_tokens = {limit}, so that longer documents are cut to that."
+        )
+
+
 def _fit(
     folder: StageFolder,
     settings: CptSettings | SftSettings,
@@ -212,6 +227,8 @@ def _fit(
     model = load_model(settings.model, tokenizer, settings.seed, settings.optimiser.precision)
     limit = getattr(model.config, "max_position_embeddings", None)
     check_context(material.longest, settings.context, limit)
+    if material.packed:
+        _check_pieces(material.dataset, limit)
     optimiser = settings.optimiser
     steps = math.ceil(len(material.dataset) / _per_update(settings))
     dataset = material.dataset
