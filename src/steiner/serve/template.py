@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from steiner.core import InputError
 
@@ -81,7 +81,9 @@ def try_template(template: str, tokens: dict[str, str], name: str) -> None:
         child.kill()
         child.wait()
         child.stdout.close()
-    found = json.loads(said) if said else {"error": f"it needs more than {SECONDS:.0f} s or too much memory"}
+    found: dict[str, Any] = (
+        json.loads(said) if said else {"error": f"it needs more than {SECONDS:.0f} s or too much memory"}
+    )
     # Whether it takes these four roles is for requests to find out; some templates want no system message.
     if not said or ("error" in found and "MemoryError" in found["error"]):
         raise InputError(
