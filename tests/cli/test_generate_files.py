@@ -159,15 +159,15 @@ def test_a_file_and_live_exclude_each_other(folder, questions, tmp_path):
 @pytest.mark.slow
 def test_sigkill_at_random_moments(folder, tmp_path):
     questions = tmp_path / "many.txt"
-    questions.write_text("".join(f"question {n}\n" for n in range(40)))
+    questions.write_text("".join(f"question {n}\n" for n in range(12)))
 
     def argv(output):
         return ["generate", "--model", folder, "--file", questions, "--output", output, "--batch-size", "2",
-                "--max-reasoning-tokens", "300", *LIMITS[2:]]  # fmt: skip
+                *LIMITS]  # fmt: skip
 
     whole, output = tmp_path / "whole.jsonl", tmp_path / "answers.jsonl"
     steiner(*argv(whole))
-    run_with_kills(argv(output), 7, 3, lambda: stored(run_folder(output), STAGE), 40)
+    run_with_kills(argv(output), 7, 2, lambda: stored(run_folder(output), STAGE), 12)
     assert output.read_bytes() == whole.read_bytes()
 
 
