@@ -6,15 +6,17 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import golden_run
 import pytest
 import tiny_run
 
 from steiner.core import InputError, NoProgress, Problem, Step
 from steiner.train import rl
 from steiner.train.locate_steps import StepReading
-from steiner.train.monitor import Alarm, find_alarms
+from steiner.train.monitor import find_alarms
 from steiner.train.monitor.figures import read
 from steiner.train.rl import train_rl
+from steiner.train.settings import RlSettings
 from steiner.train.stage import TrainingRecord
 from steiner.train.supervised import train_cpt
 
@@ -33,13 +35,13 @@ def base(run: Path) -> Path:
 
 
 class FooledReader:
-    """Calls every step with a short name sound: a reward that can be had without thinking."""
+    """Calls every step that adds sound: a reward that can be had without thinking."""
 
     def start_state(self, problem: Problem) -> str:
         return "start"
 
     def read(self, problem: Problem, steps: Sequence[Step]) -> list[StepReading]:
-        return [StepReading("start", None, len(step.name) <= 4) for step in steps]
+        return [StepReading("start", None, "+" in step.thought) for step in steps]
 
 
 class StoppedError(Exception):
@@ -59,11 +61,14 @@ def never_right(problem: Problem, answer: str) -> bool:
     return False
 
 
-def fooled(run: Path, output: Path, base: Path, stop: int | None = None) -> TrainingRecord:
-    """Train on a reward that needs no right answer."""
-    settings = tiny_run.rl(
-        run, output, base, steps=UPDATES, max_steps=3, max_reasoning_tokens=60,
-        optimiser=tiny_run.OPTIMISER | {"learning_rate": 1e-2, "batch_size": 8, "save_every": 10},
+def fooled(folder: Path, stop: int | None = None) -> TrainingRecord:
+    """Train the model of the golden curves on a reward that needs no right answer."""
+    settings = RlSettings(
+        output=str(folder / "fooled"), model={"path": str(folder / "sft" / "model")}, run=str(folder / "run"),
+        steps=UPDATES, prompts=2, group=8, min_steps=2, max_steps=2, max_reasoning_tokens=80,
+        max_answer_tokens=8, mask_truncated=False, rewards=[{"name": "dag"}],
+        optimiser={"learning_rate": 2e-4, "schedule": "constant", "batch_size": 16, "precision": "fp32",
+                   "save_every": 10},
     )  # fmt: skip
     progress = NoProgress() if stop is None else StopsAt(stop)
     return train_rl(settings, never_right, FooledReader(), progress=progress)
@@ -73,28 +78,27 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == "steiner.train"]
 
 
-def test_a_reward_that_can_be_hacked_is_hacked_and_found(run, base, tmp_path, caplog):
+@pytest.mark.slow
+def test_a_reward_that_can_be_hacked_is_hacked_and_found_and_told_once(tmp_path, caplog):
+    golden_run.make_data(tmp_path)
+    for stage in ("cpt", "sft"):
+        golden_run.train(tmp_path, stage)
     with caplog.at_level(logging.WARNING, "steiner.train"):
-        record = fooled(run, tmp_path / "rl", base)
+        with pytest.raises(StoppedError):
+            fooled(tmp_path, stop=UPDATES - 1)
+        assert told(caplog)
+        record = fooled(tmp_path)
     hacked = next(alarm for alarm in record.alarms if alarm.name == "reward_without_accuracy")
     assert "accuracy 0.0% → 0.0%" in hacked.evidence
-    assert [line.split(" since ")[0] for line in told(caplog)] == [f"rl: {a.name}" for a in record.alarms]
+    # The second call knows from its checkpoint what had been told by then.
+    names = [line.split(" since ")[0] for line in told(caplog)]
+    late = [alarm for alarm in record.alarms if alarm.since > UPDATES - 10]
+    assert len(names) <= len(record.alarms) + len(late)
+    assert set(names) == {f"rl: {alarm.name}" for alarm in record.alarms}
     # What was found while it ran is found again in what it left.
     points = [(p.step, figures) for p in record.curve if (figures := read(p.values)) is not None]
     assert len(points) == UPDATES
     assert find_alarms(points) == record.alarms
-
-
-def test_a_resumed_training_knows_its_alarms_and_tells_none_twice(run, base, tmp_path, caplog):
-    with caplog.at_level(logging.WARNING, "steiner.train"):
-        with pytest.raises(StoppedError):
-            fooled(run, tmp_path / "rl", base, stop=31)
-        first = len(told(caplog))
-        record = fooled(run, tmp_path / "rl", base)
-    names = [line.split(" since ")[0] for line in told(caplog)]
-    assert first > 0
-    assert sorted(names) == sorted(f"rl: {alarm.name}" for alarm in record.alarms)
-    assert all(isinstance(alarm, Alarm) for alarm in record.alarms)
 
 
 def test_stale_weights_stop_the_training_and_keep_its_checkpoint(run, base, tmp_path, monkeypatch):

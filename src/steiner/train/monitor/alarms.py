@@ -171,18 +171,19 @@ def _idle_backtracks(series: Sequence[Values]) -> tuple[int, str] | None:
 
 def _language_drifts(series: Sequence[Values]) -> tuple[int, str] | None:
     latin, han = series
-    hits = []
-    for title, values in (("Latin", latin), ("Chinese", han), ("other", 1.0 - latin - han)):
-        compared = changes(values)
-        hit = _first(
-            [(abs(c.z) >= CHANGE_Z) & (abs(c.rise) >= LANGUAGE_CHANGE) for c in compared],
-            lambda ref, i, c=compared, t=title: (
-                f"letters of thoughts that are {t}: {_moved(c[ref], i, '.1%')}"
-            ),
-        )
-        if hit is not None:
-            hits.append(hit)
-    return min(hits, default=None)
+    hits = [
+        _share_moves(values, title)
+        for title, values in (("Latin", latin), ("Chinese", han), ("other", 1.0 - latin - han))
+    ]
+    return min((hit for hit in hits if hit is not None), default=None)
+
+
+def _share_moves(values: Values, title: str) -> tuple[int, str] | None:
+    compared = changes(values)
+    return _first(
+        [(abs(c.z) >= CHANGE_Z) & (abs(c.rise) >= LANGUAGE_CHANGE) for c in compared],
+        lambda ref, i: f"letters of thoughts that are {title}: {_moved(compared[ref], i, '.1%')}",
+    )
 
 
 def _stale_weights(series: Sequence[Values]) -> tuple[int, str] | None:
