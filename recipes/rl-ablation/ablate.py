@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import typer
 
-RECIPES = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
 LIMIT = 24
 """Steps allowed in the evaluation."""
 
@@ -115,7 +115,7 @@ def make_start(out: Path, size: Size) -> Path:
     if not facts.exists():
         facts.write_text("\n\n".join(arithmetic_documents(30, Limits(max_result=30), seed=0)))
     dataset = str(out / "data" / "dataset")
-    base = load_toml(CptSettings, RECIPES / "countdown" / "cpt.toml")
+    base = load_toml(CptSettings, HERE / "cpt.toml")
     cpt = changed(
         base,
         output=str(out / "cpt"),
@@ -129,7 +129,7 @@ def make_start(out: Path, size: Size) -> Path:
     )
     train_cpt(cpt, progress=RichProgress())
     sft = changed(
-        load_toml(SftSettings, RECIPES / "countdown" / "sft.toml"),
+        load_toml(SftSettings, HERE / "sft.toml"),
         output=str(out / "sft"),
         dataset=dataset,
         tokens=size.sft_tokens,
@@ -155,7 +155,7 @@ def train(
     from steiner.train.rl import train_rl
     from steiner.train.settings import RlSettings
 
-    base = load_toml(RlSettings, RECIPES / "rl-ablation" / "rl.toml")
+    base = load_toml(RlSettings, HERE / "rl.toml")
     completions = size.prompts * size.group
     settings = changed(
         base,
