@@ -4,8 +4,9 @@ Rows that write a token each stand first in the cache, rows whose prompt is stil
 step writes one token for all of the first, then reads one portion of prompts, so that a long prompt holds
 nobody up for longer than `prefill_tokens`.
 
-transformers has a continuous batching of its own (paged attention). It takes no per-request seed or step
-control state, and on a CPU it is slower than this for small models; see `docs/serving.md`.
+transformers has a continuous batching of its own (paged attention), for which `steiner.decode.continuous`
+holds the step control. It is not used here: seeds and log-probabilities of each request, keys and values of
+finished conversations, and rows that leave at once are easier to have in a loop of our own.
 """
 
 from __future__ import annotations
