@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 from vllm_server import MODEL, vllm_server
 
 from steiner.protocol import ControlIds, Message, encode_prompt, parse_ids
 from steiner.train.lora import save_trained
 from steiner.train.model import load_model, load_tokenizer
 from steiner.train.settings import ModelSettings
+from steiner.train.tokens import token_tables
 from tiny_base import PLAIN_TOKENS, base_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
@@ -32,16 +34,25 @@ STEP = (
 COMPLETION = f"<|reasoning_start|>{STEP}<|reasoning_backtrack|>{STEP}<|reasoning_end|>42<|endoftext|>"
 
 
+def sharpen(place: str) -> None:
+    """Make the rows of a random model long enough for a sure choice between tokens."""
+    model = AutoModelForCausalLM.from_pretrained(place)
+    with torch.no_grad():
+        for table in token_tables(model):
+            table.weight.mul_(20)
+    model.save_pretrained(place)
+
+
 def learn(adapted, prompt: list[int], completion: list[int]) -> None:
     """Learn one completion by heart, with some room to the next best token."""
     trained = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=0.01)
+    optimiser = torch.optim.AdamW(trained, lr=3e-3)
     ids = torch.tensor([prompt + completion])
     labels = ids.clone()
     labels[0, : len(prompt)] = -100
-    for _ in range(400):
+    for _ in range(1000):
         loss = adapted(input_ids=ids, labels=labels).loss
-        if loss.item() < 1e-3:
+        if loss.item() < 0.02:
             return
         loss.backward()
         optimiser.step()
@@ -68,7 +79,8 @@ def test_a_merged_model_writes_the_new_tokens_in_vllm(tmp_path, tied):
     if not PYTHON.exists():
         pytest.skip(f"no {PYTHON}: `make vllm-env` makes it, or set STEINER_VLLM_PYTHON")
     place = base_model(tmp_path / "base", tied=tied, rows=PLAIN_TOKENS, context=4096, width=64)
-    settings = ModelSettings.model_validate({"path": place, "weights": "fp32", "lora": {"rank": 16}})
+    sharpen(place)
+    settings = ModelSettings.model_validate({"path": place, "weights": "fp32", "lora": {"rank": 64}})
     tokenizer = load_tokenizer(settings)
     adapted = load_model(settings, tokenizer, 0, "fp32")
     prompt = encode_prompt(tokenizer, [Message(role="user", content="x")])
