@@ -275,7 +275,9 @@ def run_apart(stage: str, contestant: str, data: Path, size: Size, threads: int)
         command = [sys.executable, __file__, "--one", stage, contestant, str(data), f"{output}/out"]
         command += [json.dumps(size._asdict()), str(threads)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Measured(**json.loads(done.stdout.strip().splitlines()[-1]))
+    found = Measured(**json.loads(done.stdout.strip().splitlines()[-1]))
+    print(stage, contestant, found, file=sys.stderr, flush=True)
+    return found
 
 
 def report(stage: str, rounds: list[dict[str, Measured]], clock: str) -> str:
