@@ -39,7 +39,7 @@ def imported(*folders: str) -> set[str]:
 
 def test_what_the_package_imports_is_declared():
     extras = PROJECT["optional-dependencies"]
-    declared = names(PROJECT["dependencies"], extras["problems"], extras["train"])
+    declared = names(PROJECT["dependencies"], extras["problems"], extras["train"], extras["serve"])
     assert imported("src") <= declared
 
 

@@ -21,8 +21,8 @@ def prompt_of(length: int, seed: int) -> tuple[int, ...]:
 
 
 def generation(length: int, seed: int, **changes) -> Generation:
-    steps = StepRequest(max_steps=1 + seed % 3, max_reasoning_tokens=60 + 10 * seed)
-    plain = Generation(prompt_of(length, seed), steps, 160 + seed, 0.0)
+    steps = StepRequest(max_steps=1 + seed % 3, max_reasoning_tokens=50 + 5 * seed)
+    plain = Generation(prompt_of(length, seed), steps, 100 + seed, 0.0)
     return plain._replace(**changes)
 
 

@@ -68,7 +68,7 @@ def _free_port() -> int:
 
 
 def metric(address: str, name: str) -> float:
-    found = re.search(rf"^{name} (\S+)$", httpx.get(f"{address}/metrics").text, re.MULTILINE)
+    found = re.search(rf"^{name} (\S+)$", httpx.get(f"{address}/metrics", timeout=60).text, re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 

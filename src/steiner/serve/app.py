@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -99,8 +99,7 @@ def make_app(engine: Engine, settings: ServeSettings, name: str) -> tuple[ASGIAp
         )
     _add_small_ones(app, service, card)
     app.add_exception_handler(HTTPException, _http_error)
-    if (PAGE / "index.html").is_file():
-        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    _add_page(app)
     return Guard(app, settings), service
 
 
@@ -144,6 +143,25 @@ def _add_small_ones(app: FastAPI, service: Service, card: dict[str, Any]) -> Non
     )
     app.add_api_route("/health", health, methods=["GET"], response_class=Response)
     app.add_api_route("/metrics", metrics, methods=["GET"], response_class=Response)
+
+
+def _add_page(app: FastAPI) -> None:
+    """Serve the chat page, each part by its own path: a mount at `/` would answer for every other path."""
+    if not (PAGE / "index.html").is_file():
+        return
+
+    async def part(request: Request) -> Response:
+        name = request.url.path.strip("/") or "index.html"
+        return FileResponse(PAGE / name, headers={"Cache-Control": "no-cache"})
+
+    app.add_api_route("/", part, methods=["GET"], response_class=Response, include_in_schema=False)
+    for item in sorted(PAGE.iterdir()):
+        if item.is_dir():
+            app.mount(f"/{item.name}", StaticFiles(directory=item), name=item.name)
+        else:
+            app.add_api_route(
+                f"/{item.name}", part, methods=["GET"], response_class=Response, include_in_schema=False
+            )
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
