@@ -34,7 +34,7 @@ def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
     assert place is not None  # the settings see to it
     if not has_tokenizer(place):
         raise InputError(
-            f"The tokenizer {place} cannot be loaded: the folder has no tokenizer.json or other files of one. "
+            f"The tokenizer {place} cannot be loaded: the folder has no tokenizer.json or the like. "
             "Name the folder or hub id of the model's tokenizer as 'tokenizer' under [model]."
         )
     try:
