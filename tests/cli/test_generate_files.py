@@ -88,6 +88,7 @@ def test_stopped_and_run_again_gives_the_same(folder, questions, tmp_path, monke
     assert output.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 def test_other_settings_or_questions_are_refused(folder, questions, tmp_path):
     output = tmp_path / "answers.jsonl"
     run(folder, questions, output)

@@ -6,6 +6,7 @@ import pytest
 
 from scripted_server import Refusal, search_reply
 
+pytestmark = pytest.mark.slow
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="install the extra `dev`")
 
 

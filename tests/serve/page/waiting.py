@@ -1,4 +1,4 @@
-"""Waiting for the page to say that something is so."""
+"""Asking, and waiting for the page to say that something is so."""
 
 from __future__ import annotations
 
@@ -17,3 +17,15 @@ def until(page: Any, script: str, argument: Any = None) -> None:
     while not page.evaluate(script, argument):
         assert time.monotonic() < deadline, f"never true: {script} of {argument}\n{page.inner_text('body')}"
         page.wait_for_timeout(20)
+
+
+def ask(page: Any, text: str = "Numbers 3 5 7, target 22") -> None:
+    """Type a question and send it."""
+    page.get_by_label("Question", exact=True).fill(text)
+    page.keyboard.press("Enter")
+
+
+def settled(page: Any, turns: int = 1) -> None:
+    """Wait until so many answers are there and nothing is being written."""
+    until(page, "n => document.querySelectorAll('.answer:not([hidden])').length === n", turns)
+    page.wait_for_selector("body:not(.running)", state="attached")
