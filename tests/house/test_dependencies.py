@@ -39,7 +39,9 @@ def imported(*folders: str) -> set[str]:
 
 def test_what_the_package_imports_is_declared():
     extras = PROJECT["optional-dependencies"]
-    declared = names(PROJECT["dependencies"], extras["problems"], extras["train"], extras["serve"])
+    declared = names(
+        PROJECT["dependencies"], extras["problems"], extras["train"], extras["serve"], extras["lora"]
+    )
     assert imported("src") <= declared
 
 
