@@ -50,7 +50,8 @@ class StepRewardTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL has no types
     """GRPO whose advantages have shape (B, T): TRL takes them as they are.
 
     Only the advantages are replaced, and groups that teach nothing leave the loss. Sampling goes through
-    TRL's `rollout_func`, figures and the logged reward through a reward function; loss, clipping and KL are TRL's.
+    TRL's `rollout_func`, figures and the logged reward through a reward function; loss, clipping and KL are
+    TRL's.
     """
 
     def __init__(self, *, collector: _Collector, **arguments: Any) -> None:
