@@ -37,6 +37,14 @@ class SampleResult(Record):
     answer: str
     repeated_steps: Count = 0
     """Steps that say the same as an earlier step of the same completion."""
+    min_steps: Count = 0
+    """Steps that the completion was forced to take."""
+    tokens: Count | None = None
+    """All tokens that were written, reasoning and answer; None where they were not counted."""
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """From request to last token; None where nobody looked at the clock."""
+    score: Finite | None = None
+    """What a verifier thinks of the answer, higher is better; None without a verifier."""
 
 
 class CurvePoint(Record):
@@ -118,6 +126,8 @@ class Comparison(Record):
     outcome: Outcome
     verdict: str
     """The result in words, with its interval."""
+    warning: str = ""
+    """What this number of problems does not allow to claim; empty if nothing."""
 
 
 class PathExample(Record):
