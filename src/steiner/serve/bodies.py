@@ -244,6 +244,7 @@ def text_of(content: str | list[Part] | None, param: str) -> str:
             "input_text",
             "output_text",
             "reasoning_text",
+            "summary_text",
             "refusal",
         ):
             raise bad(
