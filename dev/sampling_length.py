@@ -19,7 +19,7 @@ from steiner.store import RunDir
 
 COLUMNS = (
     "asked", "mean of detours, found", "first pass", "reached", "off", "left out", "kept, mean", "steps",
-    "backtracks", "questions",
+    "backtracks",
 )  # fmt: skip
 
 
@@ -49,7 +49,6 @@ def row(run: Path, tokenizer: str, paths: int, asked: int) -> str:
     cells = [
         f"{asked:,}" if asked else "default", *found, f"{summary.reached:,.0f}", off,
         f"{1 - kept / summary.paths:.1%}", f"{mean:,.0f}", f"{summary.mean_steps:.1f}", f"{backtracks:.1f}",
-        f"{summary.questions:,}",
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 
