@@ -27,7 +27,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "chat": ("steiner.cli.chat", "Talk to a model, steps shown as they come."),
     "serve": ("steiner.cli.serve", "Serve a model to OpenAI clients, steps shown and bounded."),
     "grammar": ("steiner.cli.grammar", "Print the grammar of a completion for other engines."),
+    "eval": ("steiner.cli.eval", "Measure a model or an endpoint on benchmarks."),
     "evaluate": ("steiner.cli.evaluate", "Measure a model: accuracy against allowed steps."),
+    "probe": ("steiner.cli.probe", "Say if an endpoint writes one token after another or in parallel."),
 }
 """Name → (module, one line of help), in the order of the pipe."""
 

@@ -1,0 +1,193 @@
+"""Run benchmarks with inspect-ai, go on where a run stopped, and read its logs back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import JsonValue
+
+from steiner.core import InputError, ResumeError, StepBudget
+from steiner.evaluate.records import SampleResult
+
+if TYPE_CHECKING:
+    from inspect_ai import Task
+    from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.model import GenerateConfig
+
+SETTINGS = "settings.json"
+
+
+class Counts(NamedTuple):
+    """What became of the samples of one benchmark."""
+
+    done: int
+    errors: int
+    """Not answered: the endpoint failed, or the budget was used up."""
+    unclosed: int
+    """Reasoning that never ended by itself."""
+    forced: int
+    """Of those, how many got a forced answer."""
+    cut: int
+    """Completions that met the limit of tokens."""
+
+
+class BenchmarkRun(NamedTuple):
+    """One benchmark, as far as it was answered."""
+
+    name: str
+    samples: tuple[SampleResult, ...]
+    counts: Counts
+    subsets: dict[str, float]
+    """Accuracy by subset, where the set has any."""
+    log: str
+    """Path of the log."""
+
+
+def run_task(
+    task: Task, model: str, config: GenerateConfig, folder: Path, *, at_once: int, display: str = "none"
+) -> BenchmarkRun:
+    """Answer what has no answer in the logs of `folder` yet.
+
+    Args:
+        task: of `make_task`.
+        model: name of inspect-ai, such as `steiner/…`.
+        config: how completions are made.
+        folder: of the logs; may hold an unfinished run of the same task.
+        at_once: samples in flight.
+        display: how inspect-ai shows its progress: none, plain, rich or full.
+    """
+    from inspect_ai import eval_set
+    from inspect_ai.log import read_eval_log
+
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("INSPECT_EVAL_SET_NO_PRUNE", "1")
+    _, logs = eval_set(
+        task,
+        str(folder),
+        model=model,
+        display=display,  # type: ignore[arg-type]
+        retry_attempts=0,
+        fail_on_error=True,
+        continue_on_fail=True,
+        log_model_api=False,
+        log_level="error",
+        ctl_server=False,
+        max_samples=at_once,
+        score_display=False,
+        **config.model_dump(exclude_none=True),
+    )
+    return read_run(read_eval_log(logs[0].location))
+
+
+def read_run(log: EvalLog) -> BenchmarkRun:
+    """Return what a log holds, from `steiner eval` or from `inspect eval` on one of our tasks."""
+    samples = log.samples or []
+    answered = [sample for sample in samples if sample.scores and sample.error is None]
+    limits = (
+        (log.plan.config.extra_body or log.eval.model_generate_config.extra_body or {}) if log.plan else {}
+    )
+    max_steps = limits.get("max_steps")
+    by_subset: dict[str, list[bool]] = {}
+    for sample in answered:
+        if subset := sample.metadata.get("subset"):
+            by_subset.setdefault(str(subset), []).append(_is_right(sample))
+    facts = [_facts(sample) for sample in answered]
+    unclosed = [fact for fact in facts if not fact.get("closed", True)]
+    expected = (log.eval.dataset.samples or 0) * (log.eval.config.epochs or 1)
+    counts = Counts(
+        done=len(answered),
+        errors=max(expected, len(samples)) - len(answered),
+        unclosed=len(unclosed),
+        forced=sum(bool(fact.get("forced")) for fact in unclosed),
+        cut=sum(bool(fact.get("cut")) for fact in facts),
+    )
+    return BenchmarkRun(
+        name=str((log.eval.metadata or {}).get("benchmark", log.eval.task)),
+        samples=tuple(_result(sample, max_steps) for sample in answered),
+        counts=counts,
+        subsets={name: sum(right) / len(right) for name, right in sorted(by_subset.items())},
+        log=log.location,
+    )
+
+
+def check_settings(folder: Path, settings: dict[str, JsonValue]) -> None:
+    """Note the settings of a run at its first time, and refuse others when it goes on.
+
+    Raises:
+        ResumeError: names what differs.
+    """
+    import json
+
+    path = folder / SETTINGS
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        fresh.replace(path)
+        return
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: delete {folder} to begin anew.") from error
+    now = json.loads(json.dumps(settings))
+    differing = [
+        f"{name} was {known.get(name)!r} and is {now.get(name)!r} now"
+        for name in sorted({*known, *now})
+        if known.get(name) != now.get(name)
+    ]
+    if differing:
+        raise ResumeError(
+            f"{folder} holds an evaluation with other settings: {'; '.join(differing)}. Use the same "
+            "settings to go on with it, or another --run."
+        )
+
+
+def limits_of(budget: StepBudget) -> dict[str, JsonValue]:
+    """Return the limits that are set, as they travel in a request."""
+    return budget.model_dump(mode="json", exclude_defaults=True)
+
+
+def problem_ids(samples: Sequence[SampleResult]) -> list[str]:
+    """Return the problem of each sample: what is resampled together."""
+    return [sample.problem_id for sample in samples]
+
+
+def _facts(sample: EvalSample) -> dict[str, object]:
+    found = sample.metadata.get("thinking")
+    return found if isinstance(found, dict) else {}
+
+
+def _is_right(sample: EvalSample) -> bool:
+    return any(score.value in ("C", 1, 1.0, True) for score in (sample.scores or {}).values())
+
+
+def _result(sample: EvalSample, max_steps: int | None) -> SampleResult:
+    facts = _facts(sample)
+    score = next(iter((sample.scores or {}).values()))
+
+    def count(name: str) -> int:
+        value = facts.get(name)
+        return value if isinstance(value, int) else 0
+
+    return SampleResult(
+        problem_id=str(sample.metadata.get("problem_id", sample.id)),
+        max_steps=max_steps,
+        right=_is_right(sample),
+        well_formed=bool(
+            facts.get("well_formed") if facts.get("well_formed") is not None else facts.get("closed")
+        ),
+        steps=count("steps"),
+        backtracks=count("backtracks"),
+        reasoning_tokens=count("reasoning_tokens"),
+        answer=score.answer or "",
+        tokens=count("completion_tokens") or None,
+        seconds=_seconds(facts),
+    )
+
+
+def _seconds(facts: dict[str, object]) -> float | None:
+    value = facts.get("seconds")
+    return float(value) if isinstance(value, int | float) else None
