@@ -114,27 +114,6 @@ def bootstrap_share(
     return _anchored(values, (0.0, 1.0), seed, level, resamples)
 
 
-def resampled_columns(values_QB: Floats, seed: int = 0, resamples: int = RESAMPLES) -> Floats:
-    """Draw questions with replacement; return the mean of each column, shape (resamples, B).
-
-    All columns of a question are drawn together, so differences between columns stay paired.
-
-    Raises:
-        ValueError: if the array is not questions × columns or holds no question.
-    """
-    if values_QB.ndim != 2 or len(values_QB) == 0:
-        raise ValueError(f"expected questions × columns, got the shape {values_QB.shape}")
-    generator, n = np.random.default_rng(seed), len(values_QB)
-    batch = max(1, BATCH_CELLS // n)
-    means = []
-    for start in range(0, resamples, batch):
-        size = min(batch, resamples - start)
-        drawn = generator.integers(0, n, size=(size, n)) + np.arange(size)[:, None] * n
-        counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-        means.append(counts @ values_QB / n)
-    return np.concatenate(means)
-
-
 def paired_difference(
     a: Sequence[float] | Floats,
     b: Sequence[float] | Floats,

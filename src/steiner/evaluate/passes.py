@@ -164,7 +164,7 @@ def best_of_k(scores_N: Sequence[float], right_N: Sequence[bool], k: int) -> flo
     # The best of k is at level i or better unless all k are worse than it.
     worse = n - np.cumsum(sizes)
     reached = np.array([1 - math.comb(int(w), k) / math.comb(n, k) for w in worse])
-    return float(min(1.0, np.diff(reached, prepend=0.0) @ share))
+    return min(1.0, float(np.dot(np.diff(reached, prepend=0.0), share)))
 
 
 def question_values(samples: Iterable[SampleResult], metric: Metric, k: int) -> dict[str, float]:
