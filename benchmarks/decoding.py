@@ -3,11 +3,11 @@
     python benchmarks/decoding.py lengths
     python benchmarks/decoding.py throughput [--vllm-python .vllm/bin/python]
 
-`lengths`: µs a token of the logits processor after 100 and after 10,000 tokens, beside a processor that counts
-steps in the whole history with every token. `throughput`: tokens per second of `generate` and of the continuous
-batching of transformers, and of vLLM where its interpreter is given. An untrained model writes a fixed number
-of tokens, whatever they are. Shares are of the best run with control and the best one without, by the clock
-and by CPU time, which says more on a busy machine.
+`lengths`: µs a token of the logits processor after 100 and after 10,000 tokens, beside a processor that
+counts steps in the whole history with every token. `throughput`: tokens per second of `generate` and of the
+continuous batching of transformers, and of vLLM where its interpreter is given. An untrained model writes a
+fixed number of tokens, whatever they are. Shares are of the best run with control and the best one without, by
+the clock and by CPU time, which says more on a busy machine.
 """
 
 from __future__ import annotations

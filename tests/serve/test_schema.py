@@ -10,7 +10,6 @@ import sys
 
 import pytest
 import schemathesis
-from conftest import running
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -18,6 +17,8 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+
+from conftest import running
 
 CHECKS = [
     not_a_server_error,
