@@ -6,8 +6,8 @@
 `lengths`: µs a token of the logits processor after 100 and after 10,000 tokens, beside a processor that
 counts steps in the whole history with every token. `throughput`: tokens per second of `generate` and of the
 continuous batching of transformers, and of vLLM where its interpreter is given. An untrained model writes a
-fixed number of tokens, whatever they are. Shares are of the best run with control and the best one without, by
-the clock and by CPU time, which says more on a busy machine.
+fixed number of tokens, whatever they are. Shares are of the best run with control and the best one without,
+by the clock and by CPU time, which says more on a busy machine.
 """
 
 from __future__ import annotations
@@ -222,9 +222,8 @@ class CountingProcessor:
                 continue
             columns = [self._id[name] for name in kept]
             values = scores[row, columns].clone()
-            forced = len(kept) == 1
             scores[row] = float("-inf")
-            scores[row, columns] = 0.0 if forced else values
+            scores[row, columns] = values
         return scores
 
 
