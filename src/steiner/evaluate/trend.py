@@ -26,7 +26,9 @@ from steiner.evaluate.intervals import BATCH_CELLS, Floats
 
 Ints: TypeAlias = NDArray[np.int64]
 DRAWS = 2_000
-LEVEL = 0.95
+LEVEL = 0.955
+"""A little more than the 95% that is promised, because a coin's signs are only nearly those of a flat truth:
+at 0.95 5.1% of 20,000 flat curves got another verdict (1,000 questions, 10% right)."""
 POWER = 0.8
 
 
@@ -97,10 +99,12 @@ def trend(values_QB: Floats, seed: int = 0, draws: int = DRAWS, level: float = L
     rises, falls = shown & (z_C > 0), shown & (z_C < 0)
     low = 1 + max((int(a) for a in windows_C[rises, 0]), default=-1)
     high = min((int(c) for c in windows_C[falls, 2]), default=budgets + 1) - 2
-    shape = _shape(bool(rises.any()), bool(falls.any()), low <= high)
+    means_B = values.mean(axis=0)
+    one_peak = low <= high and _more_peak_than_dip(means_B)
+    shape = _shape(bool(rises.any()), bool(falls.any()), one_peak)
     if shape is Shape.UNEVEN:
         low, high = 0, budgets - 1
-    fit, mode = _fitted(values.mean(axis=0), shape)
+    fit, mode = _fitted(means_B, shape)
     peak = None if mode is None else min(max(mode, low), high)
     critical = float(largest_R[min(draws - 1, math.ceil(level * draws))])
     return Trend(
@@ -208,9 +212,17 @@ def peaked_fit(means_B: Floats) -> tuple[Floats, int]:
     fits = []
     for cut in range(means_B.size + 1):
         fit = np.concatenate([rising_fit(means_B[:cut]), falling_fit(means_B[cut:])])
-        fits.append((float(((fit - means_B) ** 2).sum()), cut, fit))
+        fits.append((_error(fit, means_B), cut, fit))
     fit = min(fits, key=lambda found: found[:2])[2]
     return fit, int(np.argmax(fit))
+
+
+def _more_peak_than_dip(means_B: Floats) -> bool:
+    return _error(peaked_fit(means_B)[0], means_B) <= _error(-peaked_fit(-means_B)[0], means_B)
+
+
+def _error(fit_B: Floats, means_B: Floats) -> float:
+    return float(((fit_B - means_B) ** 2).sum())
 
 
 def _fitted(means_B: Floats, shape: Shape) -> tuple[Floats, int | None]:
