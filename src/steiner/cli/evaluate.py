@@ -214,3 +214,5 @@ def _print(evaluation: SavedEvaluation, comparison: Comparison | None) -> None:
     if comparison is not None:
         limit = steps_allowed(comparison.max_steps)
         out.print(Text(f"Against {comparison.before}, with {limit}: {comparison.verdict}"))
+        if comparison.warning:
+            out.print(Text(f"Mind: {comparison.warning}", style="yellow"))
