@@ -44,6 +44,10 @@ def test_lengths_spread_over_two_decades_and_repeat():
     assert {ask.kind for ask in asks} == {"prose", "puzzle"}
 
 
+def test_exact_lengths_are_cut_off():
+    assert all(ask.max_tokens == ask.target for ask in make_plan(ProbeSettings(exact=True)))
+
+
 def test_the_order_is_shuffled():
     targets = [ask.target for ask in make_plan(ProbeSettings()) if not ask.warmup]
     assert targets != sorted(targets)

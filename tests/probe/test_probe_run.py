@@ -13,7 +13,11 @@ from typer.testing import CliRunner
 from steiner.cli.main import app
 from steiner.cli.probe import read_series
 from steiner.core import ResumeError
-from steiner.probe import ProbeSettings, VerdictKind
+from steiner.probe import Measurement, ProbeReport, ProbeSettings, Series, VerdictKind
+from steiner.probe.analyse import analyse
+from steiner.probe.client import ProbeClient, text_of_event
+from steiner.probe.prompts import make_plan
+from steiner.probe.report import measurements_csv, render
 from steiner.probe.run import (
     BudgetReached,
     Price,
@@ -42,6 +46,48 @@ async def probe(run: RunDir, aim: Target, price: Price | None = None, budget: fl
     prepare(run.journal, aim)
     clock = asyncio.get_running_loop().time
     await run_probe(run.journal, [aim], {aim.label: price}, budget, clock=clock, sleep_scale=0)
+
+
+def test_a_request_asks_for_a_stream_and_its_completions():
+    aim = target("http://localhost:1/v1", settings=ProbeSettings(branches=8, temperature=0.5))
+    ask = make_plan(aim.settings)[0]
+    body = json.loads(ProbeClient(aim.endpoint, aim.settings).body(ask))
+    assert body["n"] == 8
+    assert body["stream"] is True
+    assert body["stream_options"] == {"include_usage": True}
+    assert body["max_tokens"] == ask.max_tokens
+    assert body["temperature"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        ({"choices": [{"index": 0, "delta": {"content": "a"}}]}, "a"),
+        ({"choices": [{"index": 0, "delta": {"reasoning_content": "r", "content": None}}]}, "r"),
+        ({"choices": [{"index": 1, "delta": {"content": "b"}}]}, ""),
+        ({"choices": [], "usage": {}}, ""),
+        ({"choices": [{"delta": None}]}, ""),
+        ([], ""),
+    ],
+)
+def test_only_text_of_the_first_completion_is_seen(event, text):
+    assert text_of_event(json.dumps(event).encode()) == text
+    assert text_of_event(b"[DONE]") == ""
+
+
+def test_a_cell_is_never_a_formula():
+    one = Measurement(
+        number=0, kind="prose", target=1, max_tokens=1, warmup=False, started=0.0, error='=HYPERLINK("x")'
+    )
+    fits, doubts, verdict = analyse([one], PLAN)
+    series = Series(
+        label="+1", base_url="http://h/v1", model="m", settings=PLAN, measurements=(one,), fits=fits,
+        doubts=doubts, verdict=verdict,
+    )  # fmt: skip
+    row = next(csv.DictReader(io.StringIO(measurements_csv((series,)))))
+    assert row["series"] == "'+1"
+    assert row["error"].startswith("'=")
+    assert "too few" in render(ProbeReport(created="2026-01-01T00:00:00", series=(series,)))
 
 
 def test_a_virtual_hour_takes_no_time():
@@ -127,6 +173,20 @@ def test_only_what_is_missing_is_sent_again(tmp_path):
 
     with RunDir(tmp_path) as run:
         assert asyncio.run(main()) == (7, 7)
+
+
+def test_faults_are_survived_and_only_the_good_try_is_timed(tmp_path):
+    async def main() -> None:
+        async with FaultyServer(EchoModel(), Faults.transport(0.5), seed=3) as server:
+            await probe(run, target(server.base_url))
+
+    with RunDir(tmp_path) as run:
+        asyncio.run(main())
+        found = read_series(run.journal)[0].measurements
+    assert len(found) == 21
+    assert not any(one.error for one in found)
+    assert max(one.tries for one in found) > 1
+    assert all(one.total_s > 0 for one in found)
 
 
 def test_a_request_that_was_cut_off_counts_with_its_worst(tmp_path):

@@ -139,3 +139,14 @@ def test_an_open_case_is_settled_by_about_as_many_as_it_says():
         settled += analyse(blind, settings, 150)[2].kind is VerdictKind.LINEAR
     assert opened >= 4
     assert settled >= 0.6 * opened
+
+
+def test_shape_and_pace_that_disagree_give_no_verdict():
+    found, settings = some(Case("", SerialServer(), VerdictKind.LINEAR))
+    fits, doubts, _ = analyse(found, settings, 100)
+    assert fits is not None
+    bent = fits.model_copy(update={"power_limits": Estimate(value=0.6, low=0.5, high=0.7)})
+    serial, parallel = (Estimate(value=v, low=v - 0.1, high=v + 0.1) for v in (1.0, 0.3))
+    assert decide(bent, serial, doubts).kind is VerdictKind.INCONCLUSIVE
+    assert decide(bent, parallel, doubts).kind is VerdictKind.SUBLINEAR
+    assert decide(bent, None, doubts).kind is VerdictKind.SUBLINEAR

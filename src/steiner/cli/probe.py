@@ -41,6 +41,9 @@ def probe(
         int,
         typer.Option("--n", help="Completions a request, billed together: what parallel work looks like."),
     ] = 1,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Cut answers off at their length, for models that do not keep it.")
+    ] = False,
     temperature: Annotated[float | None, typer.Option(help="Default: the endpoint's.")] = None,
     extra: Annotated[
         str | None, typer.Option(help='Further fields of the body as JSON: \'{"reasoning_effort": "low"}\'.')
@@ -72,7 +75,8 @@ def probe(
         {"base_url": base_url, "key_env": key_env, "max_tokens_name": max_tokens_name,
          "extra_body": read_extra(extra)},
         {"requests": requests, "warmup": warmup, "repeats": repeats, "shortest": shortest, "longest": longest,
-         "prompts": prompts, "branches": n, "temperature": temperature, "seed": seed},
+         "prompts": prompts, "branches": n, "exact": exact,
+         "temperature": temperature, "seed": seed},
     )  # fmt: skip
     prices = {target.label: _price(target, price_input, price_output, budget_usd) for target in targets}
     stopped: BudgetReached | None = None

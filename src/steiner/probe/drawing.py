@@ -23,7 +23,7 @@ from steiner.probe.records import Series
 from steiner.probe.usage import billed_tokens
 
 WIDTH, HEIGHT = 760.0, 400.0
-LEFT, RIGHT, TOP, BOTTOM = 64.0, 16.0, 12.0, 48.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 16.0, 30.0, 48.0
 CURVE_POINTS = 60
 
 
@@ -95,7 +95,7 @@ def _grid(x: _Axis, y: _Axis) -> list[Markup]:
     parts.append(
         text_at(middle, HEIGHT - 6, "completion tokens, reasoning included", class_="name", anchor="middle")
     )
-    parts.append(text_at(4, TOP + 10, "seconds", class_="name"))
+    parts.append(text_at(4, 14, "seconds", class_="name"))
     return parts
 
 

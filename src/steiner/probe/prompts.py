@@ -47,7 +47,7 @@ def make_plan(settings: ProbeSettings) -> list[Ask]:
                 kind=kind,
                 target=target,
                 prompt=_prompt(kind, target, topic, number, rng),
-                max_tokens=ROOM * target + SPARE,
+                max_tokens=target if settings.exact else ROOM * target + SPARE,
                 warmup=number < settings.warmup,
             )
         )

@@ -29,6 +29,8 @@ class ProbeSettings(Settings):
     """Prose sets the length of what is shown, puzzles that of hidden reasoning; mixed: every third one."""
     branches: int = Field(default=1, ge=1, le=128)
     """Completions that each request asks for (`n`), billed together: to see what parallel work looks like."""
+    exact: bool = False
+    """Cut each answer off at its length, for models that do not keep to one that is asked for."""
     temperature: float | None = Field(default=None, ge=0)
     seed: int = 0
 

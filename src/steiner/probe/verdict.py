@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from steiner.probe.records import Doubt, Estimate, Fits, Verdict, VerdictKind
 from steiner.probe.usage import BLOCKING_SHARE
 
-POWER_BOUNDARY = 0.85
+POWER_BOUNDARY = 0.86
 """A power below is sub-linear, one above linear. Serial servers have 1; a search whose width grows with its
 depth has 0.5; effects of load and batches stay above 0.9."""
-LENIENT_BOUNDARY = 0.7
+LENIENT_BOUNDARY = 0.65
 """The same where billed tokens take as long as those that are seen being written: evidence of its own."""
 PACE_BOUNDARY = 0.65
 """A billed token in less than this share of the time of a shown one is taken for parallel work. Two even
@@ -40,36 +40,58 @@ def decide(fits: Fits | None, pace: Estimate | None, doubts: Sequence[Doubt]) ->
     power = fits.power_limits
     speed = None if pace is None else _side(pace, PACE_BOUNDARY)
     shape = _side(power, POWER_BOUNDARY)
-    if shape == 0 and speed == 1 and power.value > POWER_BOUNDARY and power.low > LENIENT_BOUNDARY:
+    if shape == 0 and speed == 1 and power.low > LENIENT_BOUNDARY:
         shape = 1
     reasons = tuple(_reasons(power, pace))
+    kind = _kind(shape, speed)
+    if kind is not VerdictKind.INCONCLUSIVE:
+        return Verdict(kind=kind, text=_explanation(shape, speed, power), reasons=reasons, pace=pace, more=0)
+    text, more = _open(fits, pace, shape, speed)
+    return Verdict(kind=kind, text=text, reasons=reasons, pace=pace, more=more)
+
+
+def _kind(shape: int, speed: int | None) -> VerdictKind:
+    """Join both sides, each 1 for one sequence, -1 for several, 0 for open; a speed of None was not seen."""
+    if (shape < 0 and speed != 1) or speed == -1:
+        return VerdictKind.SUBLINEAR
+    if shape > 0 and speed in (None, 1):
+        return VerdictKind.LINEAR
+    return VerdictKind.INCONCLUSIVE
+
+
+def _explanation(shape: int, speed: int | None, power: Estimate) -> str:
     if shape < 0:
-        text = "Seconds grow more slowly than tokens: parallel work behind the API."
-        return Verdict(kind=VerdictKind.SUBLINEAR, text=text, reasons=reasons, pace=pace, more=0)
-    if speed is not None and speed < 0:
-        text = (
+        return "Seconds grow more slowly than tokens: parallel work behind the API."
+    if speed == -1:
+        return (
             "Billed tokens take a fraction of the time of a token that can be seen being written: several "
             "are written at the same time, although the points may lie on a straight line."
         )
-        return Verdict(kind=VerdictKind.SUBLINEAR, text=text, reasons=reasons, pace=pace, more=0)
-    if shape > 0 and (speed is None or speed > 0):
-        text = "Seconds grow with tokens as when one token is written after another."
-        if power.low > 1.1:
-            text += " Late tokens even take longer than early ones."
-        if pace is None:
-            text += (
-                " No text was seen being written, so a fixed number of equally long branches, which gives a "
-                "straight line too, is not excluded."
-            )
-        return Verdict(kind=VerdictKind.LINEAR, text=text, reasons=reasons, pace=pace, more=0)
-    open_questions = [] if shape else [(power, POWER_BOUNDARY)]
+    text = "Seconds grow with tokens as when one token is written after another."
+    if power.low > 1.1:
+        text += " Late tokens even take longer than early ones."
+    if speed is None:
+        text += (
+            " No text was seen being written, so a fixed number of equally long branches, which gives a "
+            "straight line too, is not excluded."
+        )
+    return text
+
+
+def _open(fits: Fits, pace: Estimate | None, shape: int, speed: int | None) -> tuple[str, int | None]:
+    """Return why nothing is settled, and how many more requests would settle it."""
+    if shape < 0:
+        return (
+            "Seconds grow more slowly than tokens, but billed tokens take as long as those that can be seen "
+            f"being written: the two disagree. {fits.n} more requests would tell whether that is chance.",
+            fits.n,
+        )
+    counts = [] if shape else [more_requests(fits.n, fits.power_limits, POWER_BOUNDARY)]
     if pace is not None and speed == 0:
-        open_questions.append((pace, PACE_BOUNDARY))
-    counts = [more_requests(fits.n, *question) for question in open_questions]
+        counts.append(more_requests(fits.n, pace, PACE_BOUNDARY))
     more = None if None in counts else max(count or 0 for count in counts)
     wanted = f"about {more} more requests would settle it" if more else "more requests would not settle it"
-    text = f"The intervals hold both possibilities; {wanted}."
-    return Verdict(kind=VerdictKind.INCONCLUSIVE, text=text, reasons=reasons, pace=pace, more=more)
+    return f"The intervals hold both possibilities; {wanted}.", more
 
 
 def more_requests(n: int, estimate: Estimate, boundary: float) -> int | None:
