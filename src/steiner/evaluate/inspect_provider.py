@@ -102,7 +102,7 @@ class SteinerAPI(ModelAPI):
         config: GenerateConfig = GenerateConfig(),  # noqa: B008 - the signature of all providers
         **model_args: Any,
     ) -> None:
-        """Take the asker that was handed in under the model's name.
+        """Check that somebody was handed in under the model's name.
 
         Raises:
             InputError: if there is none.
@@ -110,7 +110,6 @@ class SteinerAPI(ModelAPI):
         super().__init__(model_name, base_url, api_key, [], config)
         if model_name not in _ASKERS:
             raise InputError(f"No model was handed in as {PROVIDER}/{model_name}: run it by `steiner eval`.")
-        self._asker = _ASKERS[model_name]
 
     async def generate(
         self,
@@ -124,7 +123,8 @@ class SteinerAPI(ModelAPI):
         system = "\n".join(message.text for message in input if message.role == "system")
         problem = hidden_problem(question)
         started = time.monotonic()
-        answered = await self._asker.ask(
+        # Not kept: inspect-ai keeps this object for later runs, to which others may have been handed in.
+        answered = await _ASKERS[self.model_name].ask(
             Asked(
                 prompt=reveal(question),
                 system=system,

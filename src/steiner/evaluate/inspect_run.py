@@ -70,6 +70,7 @@ def run_task(
         model=model,
         display=display,  # type: ignore[arg-type]
         retry_attempts=0,
+        retry_immediate=False,
         fail_on_error=True,
         continue_on_fail=True,
         log_model_api=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import urllib.error
 import urllib.request
@@ -84,7 +85,8 @@ class EndpointAsker:
             BudgetReached: if it does not fit into the budget.
         """
         if self.stopped is not None:
-            raise self.stopped
+            # A copy each: an exception that is raised again and again gathers ever longer tracebacks.
+            raise copy.copy(self.stopped)
         return await self._background.call(self._ask(asked))
 
     async def _ask(self, asked: Asked) -> Answered:
@@ -96,12 +98,12 @@ class EndpointAsker:
         try:
             reply = await self.book.complete(request)
         except BudgetReached as reached:
-            self.stopped = reached
-            raise
+            self.stopped = copy.copy(reached)
+            raise copy.copy(reached) from None
         except ChatFailure as failure:
             if failure.stops_run:
-                self.stopped = failure
-            raise
+                self.stopped = copy.copy(failure)
+            raise copy.copy(failure) from None
         return to_answered(reply)
 
     def _request(self, asked: Asked) -> ChatRequest:

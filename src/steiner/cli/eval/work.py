@@ -112,7 +112,8 @@ def _one(
         {
             "model": name, "questions": loaded.version, "asked": len(loaded.problems),
             "epochs": options.epochs, "seed": options.seed, "temperature": options.temperature,
-            "max_tokens": options.max_tokens, "limits": limits, "system": options.system, "template": options.template,
+            "max_tokens": options.max_tokens, "limits": limits, "system": options.system,
+            "template": options.template,
         },
     )  # fmt: skip
     task = make_task(
