@@ -145,7 +145,8 @@ def start(stack: ExitStack, folder: Path, given: argparse.Namespace) -> dict[str
         ]
         variables = vllm_variables(folder / "installed", threads)
         theirs = stack.enter_context(server(command, port, folder / "vllm.log", variables))
-        ways["vllm serve"] = lambda: served(theirs, given, {"model": "model"})
+        # On a CPU a seed ends vLLM's engine as soon as a prompt is read in portions.
+        ways["vllm serve"] = lambda: served(theirs, given, {"model": "model", "seed": None})
     if given.transformers:
         port = free_port()
         command = [

@@ -69,10 +69,11 @@ class ChatExchange(Exchange[ChatBody]):
         frame = _frame("chat.completion.chunk", service)
         if ask.include_usage:
             frame["usage"] = None
+        begin = wire.opening(frame)
         said: dict[int, Spoken] = {}
         role = {"role": "assistant", "content": ""}
         for index in range(len(plan)):
-            yield wire.event({**frame, "choices": [_chunk(index, role, None, None)]})
+            yield wire.chunk(begin, _chunk(index, role, None, None))
         shown = ask.display is not Display.HIDDEN
         async with aclosing(service.speak(plan, ask, with_events=shown)) as pieces:
             async for piece in pieces:
@@ -81,8 +82,7 @@ class ChatExchange(Exchange[ChatBody]):
                     said[piece.choice] = piece.spoken
                     finish = piece.spoken.finish
                 logprobs = _logprobs(list(piece.delta.logprobs)) if piece.delta.logprobs else None
-                choice = _chunk(piece.choice, wire.delta(piece.delta), logprobs, finish)
-                yield wire.event({**frame, "choices": [choice]})
+                yield wire.chunk(begin, _chunk(piece.choice, wire.delta(piece.delta), logprobs, finish))
         if ask.include_usage:
             spoken = [said[index] for index in sorted(said)]
             yield wire.event({**frame, "choices": [], "usage": total_usage(plan, spoken)})

@@ -118,15 +118,17 @@ class Service:
             for generation in generations(prompt.ids, ask, self.engine.context)
         ]
 
-    async def speak(
+    def speak(
         self, plan: Sequence[tuple[Prompt, Generation]], ask: Ask, with_events: bool
     ) -> AsyncGenerator[Piece, None]:
         """Yield news of all choices as they come. Closing it frees their places at once."""
         if len(plan) == 1:
-            async with aclosing(self._choice(0, *plan[0], ask, with_events)) as pieces:
-                async for piece in pieces:
-                    yield piece
-            return
+            return self._choice(0, *plan[0], ask, with_events)
+        return self._choices(plan, ask, with_events)
+
+    async def _choices(
+        self, plan: Sequence[tuple[Prompt, Generation]], ask: Ask, with_events: bool
+    ) -> AsyncGenerator[Piece, None]:
         arrived: asyncio.Queue[Piece | Exception] = asyncio.Queue()
 
         async def follow(index: int) -> None:

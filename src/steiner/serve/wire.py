@@ -34,6 +34,16 @@ def event(value: Any) -> bytes:
     return b"data: " + orjson.dumps(value) + b"\n\n"
 
 
+def opening(frame: Json) -> bytes:
+    """Return the beginning of all chunks with this frame; `chunk` goes on."""
+    return b"data: " + orjson.dumps(frame)[:-1] + b',"choices":['
+
+
+def chunk(begin: bytes, choice: Json) -> bytes:
+    """Return one server-sent event with one choice; what all chunks share is written once."""
+    return begin + orjson.dumps(choice) + b"]}\n\n"
+
+
 def usage(prompt_tokens: int, spoken: Sequence[Spoken], cached: int) -> Json:
     """Return the tokens of a request with all its choices."""
     completion = sum(len(one.ids) for one in spoken)
