@@ -42,7 +42,12 @@ def imported(*folders: str) -> set[str]:
 def test_what_the_package_imports_is_declared():
     extras = PROJECT["optional-dependencies"]
     declared = names(
-        PROJECT["dependencies"], extras["problems"], extras["train"], extras["serve"], extras["lora"]
+        PROJECT["dependencies"],
+        extras["problems"],
+        extras["train"],
+        extras["serve"],
+        extras["lora"],
+        extras["eval"],
     )
     assert imported("src") <= declared
 
