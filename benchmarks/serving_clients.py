@@ -6,7 +6,8 @@ One untrained model for all, servers in processes of their own with the same num
 turns. Every client sends one request at a time and reads its stream to the end. vLLM has our step control (by
 the plugin), so it writes the same kind of text; `transformers serve` has none. `offline` is the embedded
 engine in a plain loop, without a server, on the same prompts, seeds and limits. CPU is that of the server
-with all its processes, clients not counted: on a machine with few cores the clock tells of the clients' work too.
+with all its processes, clients not counted: on a machine with few cores the clock tells of the clients' work
+too.
 """
 
 from __future__ import annotations
