@@ -57,6 +57,7 @@ def test_llm_streams_what_the_official_client_gets(llm, client: openai.OpenAI) -
     assert said.decode() == reply.choices[0].message.content + "\n"
 
 
+@pytest.mark.slow
 def test_llm_shows_the_reasoning_and_goes_on(llm) -> None:
     """By /v1/responses; a second turn sends the reasoning item back."""
     options = ("-o", "max_tokens", "120", "-o", "temperature", "0", "-o", "reasoning_effort", "minimal")
