@@ -262,7 +262,9 @@ def test_the_schemas_are_strict(call):
     check(response_schema(call, 6))
 
 
-@pytest.mark.parametrize("dots", ["…", "...", " … "])
+@pytest.mark.parametrize(
+    "dots", ["…", "...", " … ", "<your answer here>", "[Reflection]", "<insert thought>"]
+)
 def test_dots_copied_from_the_form_are_no_text(dots):
     whole = {"name": "n", "thought": "t", "summary": "s", "reflection": "r", "back_to": None}
     for field in ("name", "thought", "summary", "reflection"):

@@ -30,6 +30,12 @@ _ALIASES = {
     "conclusion": "summary", "check": "reflection", "backtrack_to": "back_to", "goes_back_to": "back_to",
     "final_answer": "answer", "first_wrong_step": "wrong_step", "reasoning_steps": "steps",
 }  # fmt: skip
+_BLANK = re.compile(
+    r"[<\[](?:(?:your|the|insert|put|enter|write) )*"
+    r"[a-z ]{0,40}(?:here|name|thought|summary|reflection)[>\]]",
+    re.IGNORECASE,
+)
+"""A place to be filled in, as templates have it."""
 _NO_ANSWER = {"", "null", "none", "n/a", "unfinished", "...", "…", '""', "''"}
 _START = re.compile(r'\{(?=\s*["}])|\[(?=\s*\{\s*")')
 _SWALLOWED = re.compile(
@@ -187,10 +193,15 @@ def _step_objects(value: Any) -> list[dict[str, Any]]:
 
 
 def _count_steps(found: dict[str, Any]) -> int:
-    """Count the steps with something in every field; «…» of a form that was copied is nothing."""
+    """Count the steps with something in every field."""
     return sum(
-        all(_text(item.get(field)).strip(".…") for field in FIELDS) for item in _step_objects(found["steps"])
+        all(_is_filled(_text(item.get(field))) for field in FIELDS) for item in _step_objects(found["steps"])
     )
+
+
+def _is_filled(text: str) -> bool:
+    """Tell a text from one that says nothing, such as «…» or `<your answer here>`, copied from a form."""
+    return bool(text.strip(".… ")) and not _BLANK.fullmatch(text.strip())
 
 
 def _steps(value: Any, shown: int, drop_last: bool) -> tuple[tuple[ParsedStep, ...], str]:
@@ -202,8 +213,7 @@ def _steps(value: Any, shown: int, drop_last: bool) -> tuple[tuple[ParsedStep, .
     steps: list[ParsedStep] = []
     for index, item in enumerate(items):
         fields = {field: _text(item.get(field)) for field in FIELDS}
-        # «…» was copied from the form that the prompt shows.
-        empty = next((field for field, text in fields.items() if not text.strip(".… ")), None)
+        empty = next((field for field, text in fields.items() if not _is_filled(text)), None)
         if empty is not None:
             was_cut = drop_last and index == len(items) - 1
             return tuple(steps), "" if was_cut else f"step {shown + index + 1} has no {empty}"
@@ -225,7 +235,7 @@ def _problem(
         return RejectReason.EMPTY, "it has no steps"
     if call != "attempt" and not parsed.answer:
         return RejectReason.EMPTY, "it has no answer"
-    if call == "resolve" and not parsed.reflection.strip(".… "):
+    if call == "resolve" and not _is_filled(parsed.reflection):
         return RejectReason.EMPTY, "it has no new reflection for the last step shown"
     return None
 

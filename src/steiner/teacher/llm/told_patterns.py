@@ -89,6 +89,8 @@ ENGLISH = (
     r"|ed)?"
     r"|supplie[ds]|says?|states?|tells?) (?:me |us )?(?:that )?the (?:{adj} )?answer{own}{open}",
     r"\b(?:peek(?:ed|ing)?|look(?:ed|ing)?|glanc(?:ed|ing)) (?:at|up) the (?:{adj} )?answer{own}",
+    # Somebody else who is watched at work.
+    r"\bthe solver (?:did|does|has|had|gave|gives|found|finds|made|makes|missed|forgot|should|was|got)\b",
     r"\b(?:back(?:ward)?s?|reverse(?:[- ]engineer(?:ed|ing)?)?) from (?:the )?(?:{adj} |known |given"
     r" )*answer{own}",
 )
