@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_base import PLAIN_TOKENS, base_model, plain_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steiner.core import InputError
 from steiner.protocol import CONTROL_TOKENS, ControlIds
 from steiner.train.model import load_model, load_tokenizer, model_digest, new_model
 from steiner.train.settings import Architecture, ModelSettings
+from tiny_base import PLAIN_TOKENS, base_model, plain_tokenizer
 
 TINY = Architecture(hidden_size=16, layers=1, heads=2, kv_heads=1, intermediate_size=32, context=128)
 
