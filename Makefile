@@ -41,13 +41,15 @@ check: $(VENV)/.dev ## Lint, formatting, types, borders between rooms.
 	$(BIN)/lint-imports --no-cache --no-logo
 
 fast: $(VENV)/.dev ## The fast tests.
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not browser"
+	$(BIN)/python -m pytest -q -m "not slow and browser" tests/serve/page
 
 slow: $(VENV)/.dev ## The slow tests.
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m "slow and not browser"
+	$(BIN)/python -m pytest -q -m "slow and browser" tests/serve/page
 
 fuzz: $(VENV)/.dev ## The property tests with ten times the examples, other ones each time.
-	STEINER_HYPOTHESIS=fuzz $(BIN)/python -m pytest -q -n 2 -m "not slow"
+	STEINER_HYPOTHESIS=fuzz $(BIN)/python -m pytest -q -n 2 -m "not slow and not browser"
 
 vllm-env: $(VLLM)/.ready ## Set up vLLM and a small model for `integration`, in .vllm (4 GB).
 

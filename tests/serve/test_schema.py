@@ -17,8 +17,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-
-from conftest import running
+from tiny_server import running
 
 CHECKS = [
     not_a_server_error,

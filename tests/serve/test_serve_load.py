@@ -19,8 +19,7 @@ import aiohttp
 import httpx
 import psutil
 import pytest
-
-from conftest import make_model, make_tokenizer
+from tiny_server import make_model, make_tokenizer
 
 pytestmark = pytest.mark.slow
 

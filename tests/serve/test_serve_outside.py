@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-
-from conftest import running
+from tiny_server import running
 
 ASK = {"messages": [{"role": "user", "content": "Numbers 3 5 7, target 22"}]}
 LONG = {**ASK, "min_steps": 100, "max_tokens": 1900, "stream": True}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from tiny_server import make_model, make_tokenizer
 from typer.testing import CliRunner
 
-from conftest import make_model, make_tokenizer
 from steiner.cli.main import app
 from steiner.cli.serve import _efforts, _key, read_settings
 from steiner.core import InputError
