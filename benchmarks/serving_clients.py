@@ -115,8 +115,10 @@ def offline(folder: Path, given: argparse.Namespace) -> Callable[[], Round]:
     prompts = encode_prompts(tokenizer, [[Message(**messages(number)[0])] for number in range(count)])
     steps = StepRequest().within(given.tokens)
 
+    # One engine for all rounds: like the servers it keeps the keys and values of earlier rounds' prompts.
+    batch = Batch(model, ControlIds.from_tokenizer(tokenizer), limits)
+
     def run() -> Round:
-        batch = Batch(model, ControlIds.from_tokenizer(tokenizer), limits)
         begin, used = time.perf_counter(), time.process_time()
         rows = [
             batch.add(Generation(tuple(prompt), steps, given.tokens, 1.0, seed=number))
