@@ -42,11 +42,11 @@ check: $(VENV)/.dev ## Lint, formatting, types, borders between rooms.
 
 fast: $(VENV)/.dev ## The fast tests.
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not browser"
-	$(BIN)/python -m pytest -q -m "not slow and browser" tests/serve/page
+	$(BIN)/python -m pytest -q -m "not slow and browser" tests/serve/page tests/evaluate/page
 
 slow: $(VENV)/.dev ## The slow tests.
 	$(BIN)/python -m pytest -q -m "slow and not browser"
-	$(BIN)/python -m pytest -q -m "slow and browser" tests/serve/page
+	$(BIN)/python -m pytest -q -m "slow and browser" tests/serve/page tests/evaluate/page
 
 fuzz: $(VENV)/.dev ## The property tests with ten times the examples, other ones each time.
 	STEINER_HYPOTHESIS=fuzz $(BIN)/python -m pytest -q -n 2 -m "not slow and not browser"

@@ -31,7 +31,7 @@ def test_an_unclosed_block_has_no_answer(thought):
 
 @given(PLAIN)
 def test_text_without_reasoning_is_the_answer(answer):
-    assert read_reply(answer) == (answer, "", True, None, None)
+    assert read_reply(answer) == (answer, "", True, None, None, None)
 
 
 def test_reasoning_told_apart_without_an_answer_never_ended():
@@ -53,7 +53,10 @@ def test_control_tokens_as_text_give_steps_and_backtracks():
 
 def test_the_outline_of_our_server_gives_steps_and_backtracks():
     outline = "● a\nthought\n» sum\n\n↓ b\nthought\n\n↩ c\nthought\n"
-    assert read_reply("42", outline)[2:] == (True, 3, 1)
+    reading = read_reply("42", outline)
+    assert reading[2:5] == (True, 3, 1)
+    assert reading.path is not None
+    assert [step.name for step in reading.path.steps] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(

@@ -155,19 +155,20 @@ def _measure(
     max_reasoning_tokens: int | None,
     other_limits: StepBudget,
 ) -> SavedEvaluation:
+    from steiner.cli.circumstances import circumstances
     from steiner.cli.common import is_right
     from steiner.cli.ui import RichProgress
     from steiner.decode.engine import LocalEngine
     from steiner.evaluate.metrics import curve_point
     from steiner.evaluate.run import evaluate as run_evaluation
-    from steiner.evaluate.saved import SavedEvaluation
+    from steiner.evaluate.saved import AskedQuestion, SavedEvaluation, WrittenPath
 
     engine = LocalEngine.load(model, seed=seed, temperature=temperature)
     progress = RichProgress()
     progress.start("Evaluating", len(problems))
     started = time.monotonic()
     try:
-        samples, _ = run_evaluation(
+        samples, whole = run_evaluation(
             engine, problems, limits, is_right, max_reasoning_tokens=max_reasoning_tokens,
             other_limits=other_limits, progress=progress,
         )  # fmt: skip
@@ -184,6 +185,15 @@ def _measure(
         seconds=time.monotonic() - started,
         curve=tuple(curve_point(samples, limit, seed) for limit in limits),
         samples=tuple(samples),
+        questions=tuple(
+            AskedQuestion(problem_id=p.id, prompt=p.blind().prompt, reference=p.answer)
+            for p in {p.id: p for p in problems}.values()
+        ),
+        written=tuple(
+            WrittenPath(problem_id=p.id, steps=one.parsed.steps, moves=one.parsed.moves)
+            for p, one in zip(problems, whole, strict=True)
+        ),
+        circumstances=circumstances(),
     )
 
 

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("steiner.cli.evaluate", "Measure a model: accuracy against allowed steps."),
     "compare": ("steiner.cli.compare", "Compare two evaluations question by question."),
     "curve": ("steiner.cli.curve", "Say if accuracy rises, falls or has a hump with more thinking."),
+    "report": ("steiner.cli.report", "Write an evaluation as one page, with a model-card section."),
     "probe": ("steiner.cli.probe", "Say if an endpoint works serially or in parallel."),
 }
 """Name → (module, one line of help), in the order of the pipe."""

@@ -10,7 +10,7 @@ from steiner.core import InputError
 from steiner.evaluate.compare import compare
 from steiner.evaluate.passes import Measured, measure_all
 from steiner.evaluate.records import Comparison, SampleResult
-from steiner.evaluate.saved import load
+from steiner.evaluate.saved import SavedEvaluation, load
 from steiner.evaluate.wording import steps_allowed
 
 SAVED = "evaluation.json"
@@ -40,8 +40,8 @@ class Compared(NamedTuple):
     after: list[Measured]
 
 
-def read_run(path: Path) -> Run:
-    """Read the samples of a run.
+def read_saved(path: Path) -> SavedEvaluation:
+    """Read a saved evaluation with everything in it.
 
     Args:
         path: a file of `steiner evaluate --output`; a run directory of `steiner eval`, or one benchmark's
@@ -66,7 +66,17 @@ def read_run(path: Path) -> Run:
     saved = load(path)
     least = saved.other_limits.min_steps
     samples = tuple(s if s.min_steps else s.model_copy(update={"min_steps": least}) for s in saved.samples)
-    return Run(saved.model, samples)
+    return saved.model_copy(update={"samples": samples})
+
+
+def read_run(path: Path) -> Run:
+    """Read the samples of a run; `path` as for `read_saved`.
+
+    Raises:
+        InputError: as `read_saved`.
+    """
+    saved = read_saved(path)
+    return Run(saved.model, saved.samples)
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
@@ -111,8 +121,8 @@ def compare_runs(before: Run, after: Run, seed: int = 0) -> list[Compared]:
     return found
 
 
-def _read_log(path: Path) -> Run:
-    from steiner.evaluate.inspect_run import read_run as read_log
+def _read_log(path: Path) -> SavedEvaluation:
+    from steiner.evaluate.inspect_run import evaluation_of_log
 
     try:
         from inspect_ai.log import read_eval_log
@@ -122,4 +132,4 @@ def _read_log(path: Path) -> Run:
         log = read_eval_log(str(path))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read as a log of inspect-ai: {error}.") from error
-    return Run(f"{log.eval.model} on {log.eval.task}", read_log(log).samples)
+    return evaluation_of_log(log)

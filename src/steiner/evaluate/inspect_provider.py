@@ -26,6 +26,10 @@ from steiner.evaluate.inspect_hidden import conceal, hidden_problem, reveal
 PROVIDER = "steiner"
 DEFAULT_TOKENS = 2048
 """Longest completion where nobody sets one."""
+FACTS = frozenset(
+    ("closed", "forced", "steps", "backtracks", "well_formed", "broken", "reasoning_tokens", "cut")
+)
+"""Of `Answered`, what goes into the metadata of a sample."""
 
 
 class Asked(Record):
@@ -61,6 +65,8 @@ class Answered(Record):
     backtracks: int | None = None
     well_formed: bool | None = None
     """None where there is no grammar to follow."""
+    broken: str = ""
+    """How the grammar was broken first, in words without the model's."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     """Reasoning included."""
@@ -139,7 +145,7 @@ class SteinerAPI(ModelAPI):
         )
         if problem is not None:
             said = conceal(problem, answered.answer)
-            answered = answered.model_copy(update={"answer": said, "reasoning": ""})
+            answered = answered.model_copy(update={"answer": said, "reasoning": "", "broken": ""})
         return to_output(answered, self.model_name, time.monotonic() - started)
 
     def max_connections(self) -> int:
@@ -156,9 +162,7 @@ def to_output(answered: Answered, model: str, seconds: float) -> ModelOutput:
         source="generate",
     )
     stop: StopReason = "max_tokens" if answered.cut else "stop"
-    facts = answered.model_dump(
-        include={"closed", "forced", "steps", "backtracks", "well_formed", "reasoning_tokens", "cut"}
-    )
+    facts = answered.model_dump(include=set(FACTS))
     return ModelOutput(
         model=model,
         choices=[ChatCompletionChoice(message=message, stop_reason=stop)],

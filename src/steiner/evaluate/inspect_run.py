@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import JsonValue
 
 from steiner.core import InputError, ResumeError, StepBudget
+from steiner.evaluate.inspect_samples import facts_of, is_right, read_sample
 from steiner.evaluate.records import SampleResult
+from steiner.evaluate.saved import AskedQuestion, Circumstances, SavedEvaluation, WrittenPath
 
 if TYPE_CHECKING:
     from inspect_ai import Task
-    from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.log import EvalLog
     from inspect_ai.model import GenerateConfig
 
 SETTINGS = "settings.json"
@@ -44,6 +46,9 @@ class BenchmarkRun(NamedTuple):
     """Accuracy by subset, where the set has any."""
     log: str
     """Path of the log."""
+    questions: tuple[AskedQuestion, ...] = ()
+    written: tuple[WrittenPath, ...] = ()
+    """Parallel to `samples`."""
 
 
 def run_task(
@@ -91,11 +96,12 @@ def read_run(log: EvalLog) -> BenchmarkRun:
         (log.plan.config.extra_body or log.eval.model_generate_config.extra_body or {}) if log.plan else {}
     )
     max_steps = limits.get("max_steps")
+    read = [read_sample(sample, max_steps) for sample in answered]
     by_subset: dict[str, list[bool]] = {}
     for sample in answered:
         if subset := sample.metadata.get("subset"):
-            by_subset.setdefault(str(subset), []).append(_is_right(sample))
-    facts = [_facts(sample) for sample in answered]
+            by_subset.setdefault(str(subset), []).append(is_right(sample))
+    facts = [facts_of(sample) for sample in answered]
     unclosed = [fact for fact in facts if not fact.get("closed", True)]
     expected = (log.eval.dataset.samples or 0) * (log.eval.config.epochs or 1)
     counts = Counts(
@@ -107,10 +113,41 @@ def read_run(log: EvalLog) -> BenchmarkRun:
     )
     return BenchmarkRun(
         name=str((log.eval.metadata or {}).get("benchmark", log.eval.task)),
-        samples=tuple(_result(sample, max_steps) for sample in answered),
+        samples=tuple(one.result for one in read),
         counts=counts,
         subsets={name: sum(right) / len(right) for name, right in sorted(by_subset.items())},
         log=log.location,
+        questions=tuple({one.question.problem_id: one.question for one in read}.values()),
+        written=tuple(one.written for one in read),
+    )
+
+
+def evaluation_of_log(log: EvalLog) -> SavedEvaluation:
+    """Return a log as `steiner eval` would have saved it.
+
+    Raises:
+        InputError: if no sample in it was answered.
+    """
+    from steiner.evaluate.metrics import curve_point
+
+    run = read_run(log)
+    if not run.samples:
+        raise InputError(f"No sample in {log.location} was answered.")
+    config = log.plan.config if log.plan else log.eval.model_generate_config
+    body = config.extra_body or log.eval.model_generate_config.extra_body or {}
+    return SavedEvaluation(
+        model=f"{log.eval.model} on {log.eval.task}",
+        run=log.location,
+        stage=run.name,
+        temperature=config.temperature if config.temperature is not None else 1.0,
+        seed=0,
+        max_reasoning_tokens=body.get("max_reasoning_tokens"),
+        seconds=0.0,
+        curve=(curve_point(run.samples, run.samples[0].max_steps),),
+        samples=run.samples,
+        questions=run.questions,
+        written=run.written,
+        circumstances=Circumstances(created=log.eval.created),
     )
 
 
@@ -154,41 +191,3 @@ def limits_of(budget: StepBudget) -> dict[str, JsonValue]:
 def problem_ids(samples: Sequence[SampleResult]) -> list[str]:
     """Return the problem of each sample: what is resampled together."""
     return [sample.problem_id for sample in samples]
-
-
-def _facts(sample: EvalSample) -> dict[str, object]:
-    found = sample.metadata.get("thinking")
-    return found if isinstance(found, dict) else {}
-
-
-def _is_right(sample: EvalSample) -> bool:
-    return any(score.value in ("C", 1, 1.0, True) for score in (sample.scores or {}).values())
-
-
-def _result(sample: EvalSample, max_steps: int | None) -> SampleResult:
-    facts = _facts(sample)
-    score = next(iter((sample.scores or {}).values()))
-
-    def count(name: str) -> int:
-        value = facts.get(name)
-        return value if isinstance(value, int) else 0
-
-    return SampleResult(
-        problem_id=str(sample.metadata.get("problem_id", sample.id)),
-        max_steps=max_steps,
-        right=_is_right(sample),
-        well_formed=bool(
-            facts.get("well_formed") if facts.get("well_formed") is not None else facts.get("closed")
-        ),
-        steps=count("steps"),
-        backtracks=count("backtracks"),
-        reasoning_tokens=count("reasoning_tokens"),
-        answer=score.answer or "",
-        tokens=count("completion_tokens") or None,
-        seconds=_seconds(facts),
-    )
-
-
-def _seconds(facts: dict[str, object]) -> float | None:
-    value = facts.get("seconds")
-    return float(value) if isinstance(value, int | float) else None

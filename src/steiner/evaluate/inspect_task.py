@@ -117,7 +117,7 @@ def thinking(output: ModelOutput) -> dict[str, Any]:
     if isinstance(known, dict):
         facts = dict(known)
     else:
-        reading = read_reply(output.completion, _reasoning(output))
+        reading = read_reply(output.completion, reasoning_of(output))
         facts = {
             "closed": reading.closed,
             "forced": False,
@@ -138,7 +138,7 @@ def graded() -> Scorer:
 
     async def score(state: TaskState, target: Target) -> Score:
         problem = _problem(state)
-        reading = read_reply(state.output.completion, _reasoning(state.output))
+        reading = read_reply(state.output.completion, reasoning_of(state.output))
         # Computer algebra and other people's scorers wait for a child process.
         verdict = await asyncio.to_thread(grade, problem, reading.answer)
         reason = verdict.reason if reading.closed else "the reasoning never ended"
@@ -159,7 +159,8 @@ def _problem(state: TaskState) -> Problem:
     return problem
 
 
-def _reasoning(output: ModelOutput) -> str:
+def reasoning_of(output: ModelOutput) -> str:
+    """Return the reasoning that the provider told apart from the answer."""
     content = output.message.content if output.choices else ""
     if isinstance(content, str):
         return ""

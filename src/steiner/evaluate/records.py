@@ -21,6 +21,35 @@ Count = Annotated[int, Field(ge=0)]
 Limit = Annotated[int, Field(ge=1)]
 
 
+class FailureKind(StrEnum):
+    """Where a wrong completion went wrong; `steiner.evaluate.failures` decides."""
+
+    ILL_FORMED = "ill-formed"
+    """It breaks the grammar, or gives no answer."""
+    ANSWER_DIFFERS = "answer-differs"
+    """Its reasoning ends at the right result, and the answer is another."""
+    ACCEPTED_WRONG = "accepted-wrong"
+    """It ended with a wrong result of its own."""
+    LEFT_GOOD = "left-good"
+    """It went back from the right result, or from where that could be reached, and never returned."""
+    LOOP = "loop"
+    """It said the same again and again."""
+    OUT_OF_BUDGET = "out-of-budget"
+    """A limit of steps or tokens came first."""
+    NEVER_FOUND = "never-found"
+    """It gave up by itself without a result."""
+
+
+class Failure(Record):
+    """The class of a wrong completion, and what speaks for it."""
+
+    kind: FailureKind
+    evidence: str
+    """In words."""
+    step: Limit | None = None
+    """Number of the step that shows it, counted from 1."""
+
+
 class SampleResult(Record):
     """One completion of one problem under one limit, graded."""
 
@@ -45,6 +74,8 @@ class SampleResult(Record):
     """From request to last token; None where nobody looked at the clock."""
     score: Finite | None = None
     """What a verifier thinks of the answer, higher is better; None without a verifier."""
+    failure: Failure | None = None
+    """Where it went wrong; None if it is right, or was saved by a version that did not look."""
 
 
 class CurvePoint(Record):

@@ -1,7 +1,8 @@
 """One self-contained HTML page and its JSON twin.
 
-The page fetches nothing and runs no script: its content security policy allows its one style sheet, by hash,
-and nothing else. All text is escaped by the template engine.
+The page fetches nothing: its content security policy allows its one style sheet, by hash, and nothing else; a
+page with samples also the one script that shows them. All text is escaped by the template engine, and the
+samples are packed so that no text of a model stands in the page at all.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import jinja2
@@ -21,6 +22,7 @@ from markupsafe import Markup
 
 from steiner.core import Move, Step
 from steiner.evaluate import wording
+from steiner.evaluate.curves import UNITS, Axis, ScalingCurve
 from steiner.evaluate.drawing.accuracy import (
     NARROW,
     WIDE,
@@ -28,10 +30,15 @@ from steiner.evaluate.drawing.accuracy import (
     difference_figure,
 )
 from steiner.evaluate.drawing.panels import histogram_figure, time_bar, training_figure
+from steiner.evaluate.drawing.scaling import Series, baseline_title, scaling_figure, series_of
 from steiner.evaluate.drawing.stepgraph import graph_figure
 from steiner.evaluate.drawing.svg import SHAPES, series_class
 from steiner.evaluate.drawing.tree import QUESTION, places_of, tree_figure
+from steiner.evaluate.failures import REASONS, TITLES
+from steiner.evaluate.pages.pack import pack
+from steiner.evaluate.pages.records import EvaluationReport
 from steiner.evaluate.records import CurvePoint, ModelResult, PathExample, Report, StageTime
+from steiner.evaluate.templating import environment
 from steiner.store import atomic_write
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -80,6 +87,17 @@ class ExampleView(NamedTuple):
     hidden_steps: int
 
 
+class CurveGroup(NamedTuple):
+    """The curves of one axis as the page shows them."""
+
+    unit: str
+    curves: tuple[ScalingCurve, ...]
+    figures: tuple[Markup, ...]
+    """Wide and narrow."""
+    series: tuple[Series, ...]
+    """Lines of the legend."""
+
+
 def write_report(report: Report, html_path: Path, json_path: Path) -> None:
     """Write the page and its JSON twin, each either completely or not at all.
 
@@ -101,8 +119,9 @@ def render(report: Report, json_link: str = "") -> str:
         report: what to show.
         json_link: relative URL of the JSON twin; empty if there is none.
     """
-    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    evaluated = _evaluated(report)
+    script = evaluated.pop("script")
+    style = _own("report.css") + (_own("samples.css") if isinstance(report, EvaluationReport) else "")
     limits = sorted({p.max_steps for m in report.models for p in m.curve}, key=_order_of_limit)
     return (
         _environment()
@@ -111,7 +130,9 @@ def render(report: Report, json_link: str = "") -> str:
             report=report,
             json_link=json_link,
             style=Markup(style),  # our own file
-            style_hash=digest,
+            style_hash=_hash(style),
+            script=Markup(script),
+            script_hash=_hash(script),
             limits=limits,
             models=[_model_view(model, number, limits) for number, model in enumerate(report.models)],
             figures=[accuracy_figure(report.models, canvas) for canvas in (WIDE, NARROW)],
@@ -124,8 +145,45 @@ def render(report: Report, json_link: str = "") -> str:
             training=_training(report),
             times=_times(report),
             settings=json.dumps(report.settings, indent=2, ensure_ascii=False),
+            **evaluated,
         )
     )
+
+
+def _evaluated(report: Report) -> dict[str, Any]:
+    """Return what the page of an evaluation has beside the rest; all of it empty for other reports."""
+    if not isinstance(report, EvaluationReport):
+        return dict.fromkeys(("metrics", "curve_groups", "failures", "packed", "browser", "script"), "")
+    browser = report.browser if report.failures and report.browser and report.browser.samples else None
+    axes = list(dict.fromkeys(curve.axis for curve in report.curves))
+    return {
+        "metrics": report.metrics,
+        "asked": len({sample.problem_id for sample in browser.samples}) if browser else 0,
+        "final": report.failures.limits[-1] if report.failures and report.failures.limits else None,
+        "own_title": report.title.rpartition(" on ")[0] or report.title,
+        "curve_groups": [_group(axis, report.curves) for axis in axes],
+        "baseline_title": baseline_title,
+        "failures": report.failures,
+        "titles": TITLES,
+        "reasons": REASONS,
+        "browser": browser,
+        "packed": pack(browser) if browser else None,
+        "script": _own("samples.js") if browser else "",
+    }
+
+
+def _group(axis: Axis, curves: Sequence[ScalingCurve]) -> CurveGroup:
+    chosen = tuple(curve for curve in curves if curve.axis is axis)
+    figures = tuple(scaling_figure(chosen, canvas) for canvas in (WIDE, NARROW))
+    return CurveGroup(UNITS[axis], chosen, figures, tuple(series_of(chosen)))
+
+
+def _own(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def example_view(example: PathExample) -> ExampleView:
@@ -205,14 +263,8 @@ def _times(report: Report) -> list[tuple[StageTime, Markup]]:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    made = environment(TEMPLATES)
+    made.filters |= {
         "percent": wording.percent,
         "points": wording.points,
         "duration": duration,
@@ -220,5 +272,5 @@ def _environment() -> jinja2.Environment:
         "readable": readable,
         "allowed": wording.steps_allowed,
     }
-    environment.globals |= {"interval": wording.interval}
-    return environment
+    made.globals |= {"interval": wording.interval}
+    return made

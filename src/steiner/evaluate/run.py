@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from steiner.core import InputError, Problem, Progress, StepBudget
+from steiner.evaluate.failures import attempt_of, failure_of, repeated_steps
 from steiner.evaluate.records import SampleResult
 from steiner.protocol import Parsed
 
@@ -90,34 +91,39 @@ def evaluate(
     for limit in sorted(set(limits)):
         completed = whole if limit == largest else _broken_off(engine, questions, whole, limit)
         samples += [
-            sample_result(problem, one, limit, is_right)
+            sample_result(problem, one, limit, is_right, max_reasoning_tokens)
             for problem, one in zip(problems, completed, strict=True)
         ]
     return samples, whole
 
 
 def sample_result(
-    problem: Problem, completed: Completed, max_steps: int | None, is_right: IsRight
+    problem: Problem,
+    completed: Completed,
+    max_steps: int | None,
+    is_right: IsRight,
+    max_reasoning_tokens: int | None = None,
 ) -> SampleResult:
-    """Grade one completion."""
+    """Grade one completion; a wrong one gets its class."""
     parsed = completed.parsed
-    said: set[tuple[str, str]] = set()
-    repeated = 0
-    for step in parsed.steps:
-        # Two steps that start alike and do the same are the same step, whatever their reflection.
-        key = (step.name, step.thought)
-        repeated += key in said
-        said.add(key)
+    right = bool(parsed.answer) and is_right(problem, parsed.answer)
+    attempt = attempt_of(
+        parsed,
+        reasoning_tokens=completed.reasoning_tokens,
+        max_steps=max_steps,
+        max_reasoning_tokens=max_reasoning_tokens,
+    )
     return SampleResult(
         problem_id=problem.id,
         max_steps=max_steps,
-        right=bool(parsed.answer) and is_right(problem, parsed.answer),
+        right=right,
         well_formed=parsed.complete and not parsed.violations,
         steps=len(parsed.steps),
         backtracks=sum(move == "backtrack" for move in parsed.moves),
         reasoning_tokens=completed.reasoning_tokens,
         answer=parsed.answer,
-        repeated_steps=repeated,
+        repeated_steps=repeated_steps(parsed.steps),
+        failure=None if right else failure_of(problem, attempt),
     )
 
 

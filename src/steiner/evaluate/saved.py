@@ -6,10 +6,39 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from steiner.core import SCHEMA_VERSION, InputError, Record, StepBudget
+from steiner.core import SCHEMA_VERSION, InputError, Move, Record, Step, StepBudget
 from steiner.evaluate.metrics import compare
 from steiner.evaluate.records import Comparison, CurvePoint, SampleResult
 from steiner.store import atomic_write
+
+
+class AskedQuestion(Record):
+    """A question as the model was asked; both texts are empty where they must not be stored."""
+
+    problem_id: str
+    prompt: str = ""
+    reference: str = ""
+
+
+class WrittenPath(Record):
+    """What a model wrote for a question, as far as its steps can be told apart."""
+
+    problem_id: str
+    steps: tuple[Step, ...] = ()
+    moves: tuple[Move, ...] = ()
+    """`moves[i]` stands between `steps[i]` and `steps[i + 1]`."""
+    text: str = ""
+    """Reasoning without steps."""
+
+
+class Circumstances(Record):
+    """Where numbers come from; empty where it is not known."""
+
+    created: str = ""
+    """ISO 8601 with time zone."""
+    command: str = ""
+    commit: str = ""
+    machine: str = ""
 
 
 class SavedEvaluation(Record):
@@ -33,6 +62,12 @@ class SavedEvaluation(Record):
     """One point per step limit, in rising order."""
     samples: tuple[SampleResult, ...]
     """One sample per limit and problem."""
+    questions: tuple[AskedQuestion, ...] = ()
+    """Each once; empty in files of earlier versions."""
+    written: tuple[WrittenPath, ...] = ()
+    """Parallel to the samples under the largest limit; those under a smaller one took the first of these
+    steps. Empty if the text was not kept."""
+    circumstances: Circumstances = Circumstances()
 
 
 def save(evaluation: SavedEvaluation, path: Path) -> None:

@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from steiner.evaluate.drawing.svg import series_class
+from steiner.evaluate.templating import environment
 from steiner.evaluate.wording import without_controls
 from steiner.probe.drawing import seconds_figure
 from steiner.probe.records import Change, Estimate, Measurement, ProbeReport, Series
@@ -115,12 +116,6 @@ def estimate_text(estimate: Estimate | None, digits: int = 2) -> str:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"estimate": estimate_text, "notes": notes_of, "clean": without_controls}
-    return environment
+    made = environment(TEMPLATES)
+    made.filters |= {"estimate": estimate_text, "notes": notes_of, "clean": without_controls}
+    return made

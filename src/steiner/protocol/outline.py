@@ -15,7 +15,7 @@ control tokens.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from steiner.core import Move, ReasoningPath, Step
 from steiner.protocol.events import Event, FieldText, MoveMade, StepEnded, StepStarted
@@ -57,6 +57,17 @@ class OutlineWriter:
         if isinstance(event, MoveMade):
             self._move = event.move
         return ""
+
+
+def write_outline(steps: Sequence[Step], moves: Sequence[Move]) -> str:
+    """Write whole steps, with `moves[i]` between the steps i and i + 1."""
+    writer, text = OutlineWriter(), ""
+    for number, step in enumerate(steps):
+        events: list[Event] = [MoveMade(moves[number - 1])] if number else []
+        events.append(StepStarted(number))
+        events += [FieldText(number, field, getattr(step, field)) for field in FIELD_MARKS]
+        text += writer.write([*events, StepEnded(number)])
+    return text
 
 
 def read_outline(text: str, answer: str) -> ReasoningPath | None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from steiner.cli.eval.background import Background
 from steiner.core import InputError, Move
+from steiner.evaluate.failures import attempt_of
 from steiner.evaluate.inspect_provider import Answered, Asked
 from steiner.protocol import ControlToken, Message, encode_prompts, parse_ids
 from steiner.protocol.grammar import closing_tokens, state_after
+from steiner.protocol.outline import write_outline
 
 if TYPE_CHECKING:
     from steiner.core import SteinerError
@@ -85,12 +87,13 @@ class LocalAsker:
         parsed = parse_ids(engine.tokenizer, ids, engine.ids)
         return Answered(
             answer=parsed.answer,
-            reasoning="\n".join(f"{step.name}\n{step.thought}\n{step.summary}" for step in parsed.steps),
+            reasoning=write_outline(parsed.steps, parsed.moves),
             closed=closed,
             forced=forced,
             steps=len(parsed.steps),
             backtracks=sum(move is Move.BACKTRACK for move in parsed.moves),
             well_formed=parsed.complete and not parsed.violations,
+            broken=attempt_of(parsed).broken,
             prompt_tokens=len(prompt),
             completion_tokens=len(ids),
             reasoning_tokens=reasoning,

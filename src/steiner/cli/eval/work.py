@@ -134,6 +134,7 @@ def saved_evaluation(
     done: BenchmarkRun, name: str, options: Options, budget: StepBudget, benchmark: str, seconds: float
 ) -> SavedEvaluation:
     """Return the graded samples as `steiner evaluate` saves them, to compare runs."""
+    from steiner.cli.circumstances import circumstances
     from steiner.evaluate.metrics import curve_point
     from steiner.evaluate.saved import SavedEvaluation
 
@@ -149,6 +150,9 @@ def saved_evaluation(
         seconds=seconds,
         curve=(curve_point(done.samples, budget.max_steps, options.seed),),
         samples=done.samples,
+        questions=done.questions,
+        written=done.written,
+        circumstances=circumstances(),
     )
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
+from steiner.cli.circumstances import commit, machine
 from steiner.cli.quickstart.measure import Evaluation
 from steiner.cli.quickstart.plan import Plan
 from steiner.cli.ui import out
@@ -29,8 +26,12 @@ from steiner.evaluate import (
     TrainingAlarm,
     TrainingCurve,
 )
+from steiner.evaluate.curves import Axis
 from steiner.evaluate.metrics import compare, histogram, model_result
+from steiner.evaluate.pages.build import failure_table, own_curves, with_failures
+from steiner.evaluate.pages.records import EvaluationReport, SampleSet
 from steiner.evaluate.report import write_report
+from steiner.evaluate.saved import AskedQuestion, WrittenPath
 from steiner.evaluate.wording import interval, percent, points, summary_sentence
 from steiner.store import RunDir
 
@@ -62,14 +63,16 @@ def make_report(
         compare(*_shared(a, b), max_steps=final, titles=(a.title, b.title), seed=plan.seed)
         for a, b in pairwise(evaluations[1:])
     )
-    report = Report(
+    last = evaluations[-1]
+    samples = with_failures(last.samples)
+    report = EvaluationReport(
         title="Quickstart: a small model that searches",
         verdict=summary_sentence(models, comparisons),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=f"steiner quickstart --minutes {minutes:g} --seed {plan.seed}",
-        commit=_commit(),
+        commit=commit(),
         seed=plan.seed,
-        machine=_machine(),
+        machine=f"{machine()}, no GPU used",
         settings=plan.model_dump(mode="json"),
         headline=_headline(models, comparisons),
         models=models,
@@ -90,10 +93,33 @@ def make_report(
             f"The untrained model was tried on the first {min(plan.untrained, len(heldout))} of them only, "
             f"the model after CPT on the first {min(plan.pretrained, len(heldout))}.",
             "One seed: the intervals cover the choice of problems, not of the training run.",
+            f"Curve by tokens, failures and samples are those of the last model ({last.title}).",
         ),
+        curves=tuple(c for c in own_curves(samples, last.title, plan.seed) if c.axis is Axis.TOKENS),
+        failures=failure_table(samples),
+        browser=_browser(heldout, last, samples),
     )
     write_report(report, run.path / "report.html", run.path / "report.json")
     return report
+
+
+def _browser(
+    problems: Sequence[Problem], evaluation: Evaluation, samples: tuple[SampleResult, ...]
+) -> SampleSet:
+    """Return every sample of a model with what it wrote."""
+    asked = list(zip(problems, evaluation.paths, strict=True))
+    return SampleSet(
+        samples=samples,
+        questions=tuple(
+            AskedQuestion(problem_id=p.id, prompt=p.blind().prompt, reference=p.answer) for p, _ in asked
+        ),
+        written=tuple(
+            WrittenPath(problem_id=p.id)
+            if path is None
+            else WrittenPath(problem_id=p.id, steps=path.steps, moves=path.moves)
+            for p, path in asked
+        ),
+    )
 
 
 def _shared(before: Evaluation, after: Evaluation) -> tuple[list[SampleResult], list[SampleResult]]:
@@ -213,29 +239,3 @@ def _curves(record: TrainingRecord) -> list[TrainingCurve]:
         )
         for name in names
     ]
-
-
-def _machine() -> str:
-    memory = psutil.virtual_memory().total / 2**30
-    cores = (
-        len(psutil.Process().cpu_affinity())
-        if hasattr(psutil.Process, "cpu_affinity")
-        else psutil.cpu_count()
-    )
-    return f"{platform.machine()} {platform.system()}, {cores} cores, {memory:.0f} GiB, no GPU used"
-
-
-def _commit() -> str:
-    """Return the commit of the checkout that runs, empty for an installed package."""
-    here = Path(__file__).resolve().parent
-    try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=5,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""

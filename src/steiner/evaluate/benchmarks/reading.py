@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from steiner.core import Move
+from steiner.core import Move, ReasoningPath
 from steiner.protocol import ControlToken, parse
 from steiner.protocol.outline import read_outline
 
@@ -23,6 +23,8 @@ class Reading(NamedTuple):
     steps: int | None
     """None where the reasoning has no steps that can be told apart."""
     backtracks: int | None
+    path: ReasoningPath | None = None
+    """The steps, where there are any."""
 
 
 def read_reply(text: str, reasoning: str = "") -> Reading:
@@ -41,7 +43,8 @@ def read_reply(text: str, reasoning: str = "") -> Reading:
         closed = str(ControlToken.END) in text
         backtracks = sum(move is Move.BACKTRACK for move in parsed.moves)
         thought = "\n".join(step.thought for step in parsed.steps)
-        return Reading(parsed.answer if closed else "", thought, closed, len(parsed.steps), backtracks)
+        answer = parsed.answer if closed else ""
+        return Reading(answer, thought, closed, len(parsed.steps), backtracks, parsed.path)
     marks = list(_THINK.finditer(text))
     ends = [mark for mark in marks if mark.group().startswith("</")]
     if marks and not ends:
@@ -60,4 +63,4 @@ def _with_steps(answer: str, reasoning: str, closed: bool) -> Reading:
     path = read_outline(reasoning, answer) if reasoning.strip() else None
     if path is None:
         return Reading(answer, reasoning, closed, None, None)
-    return Reading(answer, reasoning, closed, len(path.steps), path.backtracks)
+    return Reading(answer, reasoning, closed, len(path.steps), path.backtracks, path)
