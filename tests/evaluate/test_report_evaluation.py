@@ -121,7 +121,7 @@ def test_samples_are_packed_whole_and_in_parts() -> None:
     made = report(saved(2 * PART + 30))
     assert made.browser is not None
     packed = pack(made.browser)
-    index = unpacked(packed.index)
+    index = unpacked(packed.overview)
     texts = [text for part in packed.parts for text in unpacked(part)]
     assert [len(unpacked(part)) for part in packed.parts] == [PART, PART, 30]
     assert index["id"] == [f"p{number:05}" for number in range(2 * PART + 30)]

@@ -162,6 +162,7 @@ def _evaluated(report: Report) -> dict[str, Any]:
         "final": report.failures.limits[-1] if report.failures and report.failures.limits else None,
         "own_title": report.title.rpartition(" on ")[0] or report.title,
         "curve_groups": [_group(axis, report.curves) for axis in axes],
+        "has_baselines": any(curve.baselines for curve in report.curves),
         "baseline_title": baseline_title,
         "failures": report.failures,
         "titles": TITLES,

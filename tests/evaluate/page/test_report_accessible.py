@@ -27,5 +27,6 @@ def test_no_rule_is_broken(visit, scheme, width):
         html, "#sample/8/2", color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True
     )
     page.wait_for_selector("#shown .steps")
-    assert violations(page) == []
+    found = violations(page)
+    assert found == [], found
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"

@@ -36,7 +36,7 @@ SIGNS = {Move.PROCEED: "p", Move.BACKTRACK: "b"}
 class Packed(NamedTuple):
     """What goes into the page, each as base64 text."""
 
-    index: str
+    overview: str
     parts: tuple[str, ...]
 
 
