@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from steiner.core import Problem, StepGraph
 from steiner.graph import SampleSettings, build_graph, sample_paths, state_labels
 from steiner.graph.settings import BranchOrder
-from steiner.graph.sweep import full_sweep, text_rank
+from steiner.graph.sweep import full_sweep, text_rank, ways_on
 from steiner.problems.countdown import Limits, make_problem, outcomes
 from steiner.problems.grading import grade
 from steiner.synthesis import SynthesisSettings, synthesise
@@ -96,3 +96,35 @@ def test_without_weights_all_branches_are_kept(numbers, seed):
     )
     paths = sample_paths(problem, graph, wanted, count=3, writer=CountdownWriter()).paths
     assert [path.nodes for path in paths] == [tuple(graph.nodes[node].id for node in whole.nodes)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(NUMBERS, st.integers(0, 9), st.integers(0, 20))
+def test_a_rotated_sweep_goes_round_from_its_start(numbers, seed, start):
+    _, graph = graph_of(numbers, seed)
+    ways = ways_on(graph, 0)
+    start %= len(ways)
+    walk = full_sweep(graph, start)
+    assert walk is not None
+    tops = [node for node, parent in zip(walk.nodes, walk.parents, strict=True) if parent < 0]
+    # A way on may have been met below an earlier one; those that are left keep their order.
+    turned = ways[start:] + ways[:start]
+    assert tops[0] == turned[0]
+    assert tops == [way for way in turned if way in tops]
+    assert any(edge.target == graph.answer_index for edge in graph.out_edges[walk.nodes[-1]])
+
+
+def test_rotation_gives_one_path_for_each_start():
+    problem, graph = graph_of((3, 5, 9), 1)
+    ways = [graph.nodes[node].id for node in ways_on(graph, 0)]
+    wanted = SampleSettings(
+        paths_per_question=50, order=BranchOrder.SORTED, rotate=True, detours=(), include_traces=False
+    )
+    paths = sample_paths(problem, graph, wanted, count=50, writer=CountdownWriter()).paths
+    assert sorted(path.nodes[0] for path in paths) == sorted(ways)
+    assert all(grade(problem, path.answer).right for path in paths)
+
+
+def test_rotation_needs_an_order():
+    with pytest.raises(ValueError, match="rotate"):
+        SampleSettings(paths_per_question=1, rotate=True)

@@ -73,6 +73,9 @@ def sample(
     order: Annotated[
         str, typer.Option(help="random, or sorted: the detours from one place in the order of what they say.")
     ] = "random",
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="With --order sorted: begin at a random way on and go round.")
+    ] = False,
     max_steps: Annotated[int, typer.Option(help="Most steps in a path.")] = 64,
     min_backtracks: Annotated[int, typer.Option(help="Fewest backtracks in a path.")] = 0,
     traces: Annotated[
@@ -105,6 +108,7 @@ def sample(
         "mean_tokens": mean_tokens,
         "tokenizer": tokenizer,
         "order": order,
+        "rotate": rotate,
         "max_steps": max_steps,
         "min_backtracks": min_backtracks,
         "include_traces": traces,

@@ -56,6 +56,9 @@ class SampleSettings(Settings):
     descents: tuple[float, ...] = (2.0, 1.0)
     """Weights of 1, 2, … descents in a detour; each after the first is a backtrack inside the branch."""
     order: BranchOrder = BranchOrder.RANDOM
+    rotate: bool = False
+    """With `order` sorted: begin at a random one of the ways on from the question, and go on from the last to
+    the first. Short paths then show every part of the search, not only its beginning."""
     longer_ways: float = Field(default=0.0, ge=0.0, le=1.0)
     """Probability that a detour may also pass nodes from which the right answer can be reached."""
     routes: RouteChoice = RouteChoice.UNIFORM
@@ -88,6 +91,8 @@ class SampleSettings(Settings):
             raise ValueError("give either paths or paths_per_question")
         if self.mean_steps is not None and self.mean_tokens is not None:
             raise ValueError("give either mean_steps or mean_tokens")
+        if self.rotate and self.order is not BranchOrder.SORTED:
+            raise ValueError("rotate needs order = sorted")
         if not self.descents or not (self.detours or self.order is BranchOrder.SORTED):
             raise ValueError("detours and descents need at least one weight")
         return self

@@ -18,14 +18,18 @@ def sweeps(
 ) -> Iterator[Walk | None]:
     """Yield draws until the graph is exhausted: a walk not in `taken`, or None where a draw found nothing.
 
-    All are the same sweep to the first right answer in order, with another choice of failed branches kept.
+    All are the same sweep to the first right answer in order, with another choice of failed branches kept
+    and, with `settings.rotate`, begun at another way on from the question.
     """
-    whole = full_sweep(space.graph)
-    if whole is None:
+    starts = len(ways_on(space.graph, 0)) if settings.rotate else 1
+    found_from = [full_sweep(space.graph, start) for start in range(starts)]
+    wholes = [whole for whole in found_from if whole is not None]
+    if not wholes:
         return
-    branches = _branches(whole)
     lost = 0
     while lost < PATIENCE:
+        whole = rng.choice(wholes) if settings.rotate else wholes[0]
+        branches = _branches(whole)
         wanted = _wanted(settings.detours, rng)
         kept = set(branches if wanted is None else rng.sample(branches, min(wanted, len(branches))))
         walk = _without(whole, [top for top in branches if top not in kept])
@@ -43,15 +47,21 @@ def _wanted(weights: Sequence[float], rng: Random) -> int | None:
     return rng.choices(range(len(weights)), weights)[0] if weights else None
 
 
-def full_sweep(graph: StepGraph) -> Walk | None:
-    """Search depth-first in order until a step leads to the right answer; None if none does."""
+def full_sweep(graph: StepGraph, start: int = 0) -> Walk | None:
+    """Search depth-first in order until a step leads to the right answer; None if none does.
+
+    Args:
+        graph: where to search.
+        start: number of the first way on from the question; after the last one come those before it.
+    """
     answer = graph.answer_index
     if answer is None:
         return None
     nodes: list[int] = []
     parents: list[int] = []
     visited: set[int] = set()
-    pending = [(-1, child) for child in reversed(_children(graph, 0))]
+    ways = ways_on(graph, 0)
+    pending = [(-1, child) for child in reversed(ways[start:] + ways[:start])]
     while pending:
         parent, node = pending.pop()
         if node in visited:
@@ -62,11 +72,11 @@ def full_sweep(graph: StepGraph) -> Walk | None:
         if any(edge.target == answer for edge in graph.out_edges[node]):
             return Walk(tuple(nodes), tuple(parents))
         here = len(nodes) - 1
-        pending += [(here, child) for child in reversed(_children(graph, node))]
+        pending += [(here, child) for child in reversed(ways_on(graph, node))]
     return None
 
 
-def _children(graph: StepGraph, source: int) -> list[int]:
+def ways_on(graph: StepGraph, source: int) -> list[int]:
     """Return the steps that follow a node, sorted by their thoughts with numbers by value."""
     ranked = []
     for edge in graph.out_edges[source]:
