@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -26,3 +28,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data files at {folder}; set STEINER_SHARED_DATA to the folder that holds them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Return one headless Chromium for the pages of all rooms; it cannot be started twice in a process."""
+    from chromium import launched
+
+    yield from launched()

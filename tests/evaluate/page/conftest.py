@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chromium import launched, watch
+from chromium import watch
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -17,11 +17,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker("browser")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    yield from launched()
 
 
 @pytest.fixture
