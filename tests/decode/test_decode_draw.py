@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from steiner.core import StepBudget
-from steiner.decode import generate as module
+from steiner.decode import writing as module
 from steiner.decode.around import shared_prefill
 from steiner.decode.draw import SeededDraw, uniforms
 from steiner.decode.generate import generate

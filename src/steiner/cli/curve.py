@@ -17,17 +17,48 @@ Examples:
   steiner curve rl.json
   steiner curve rl.json --against tokens --pool short.json --pool other-model.json
   steiner curve runs/min1 runs/min4 runs/min8 --against min-steps --output curve.json
+  steiner curve --anytime runs/quickstart/rl/model --problems runs/quickstart --limits 1-24
+  steiner curve --anytime runs/first/rl/model --benchmark gsm8k --data gsm8k/test.jsonl --save gsm8k.json
 """
 
 
 @app.command(epilog=EXAMPLES)
 def curve(
     runs: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="RUN…", help="Files of `steiner evaluate --output` or runs of `steiner eval`: one curve."
         ),
-    ],
+    ] = None,
+    anytime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Instead of runs: measure this model now, the whole curve from one completion a problem.",
+        ),
+    ] = None,
+    problems: Annotated[
+        Path | None, typer.Option(help="With --anytime: run directory with the problems; it is only read.")
+    ] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="With --anytime, instead of --problems: one that `steiner eval` knows.")
+    ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="With --benchmark: file or hub id of its questions.")
+    ] = None,
+    limits: Annotated[
+        str, typer.Option(help="With --anytime: numbers of steps that are allowed, as 1,2,4 or 1-24.")
+    ] = "1-16",
+    n: Annotated[int, typer.Option(min=1, help="With --anytime: the first so many problems.")] = 500,
+    max_reasoning_tokens: Annotated[
+        int | None, typer.Option(min=16, help="With --anytime: most tokens of reasoning.")
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="With --anytime: 0 takes the most likely token.")
+    ] = 0.0,
+    save: Annotated[
+        Path | None, typer.Option(help="With --anytime: JSON file for every graded sample.")
+    ] = None,
     against: Annotated[str, typer.Option(help="max-steps, min-steps, tokens or seconds.")] = "max-steps",
     pool: Annotated[
         list[Path] | None,
@@ -43,7 +74,7 @@ def curve(
     title: Annotated[
         str | None, typer.Option(help="Name of the model. Default: that of the first run.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of sign flips and bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of sign flips and bootstrap, and of drawn tokens.")] = 0,
     output: Annotated[Path | None, typer.Option(help="JSON file for the curve.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output file.")] = False,
 ) -> None:
@@ -52,14 +83,26 @@ def curve(
     All points must answer the same questions. The verdict rests on a paired test over all budgets at once;
     of curves that are flat in truth it calls at most 5% anything else.
     """
+    from steiner.cli.anytime import Wanted, measure_now
     from steiner.cli.compare import refuse_existing
+    from steiner.core import InputError
     from steiner.evaluate.baselines import Pool
     from steiner.evaluate.curves import scaling_curve
     from steiner.evaluate.gather import read_runs
 
     axis = read_axis(against)
     refuse_existing(output, force)
-    read = read_runs(runs)
+    if anytime is None:
+        read = read_runs(_given(runs, problems=problems, benchmark=benchmark, data=data, save=save))
+    else:
+        if runs:
+            raise InputError("Give either runs, or --anytime MODEL to measure a model now.")
+        refuse_existing(save, force)
+        wanted = Wanted(
+            model=anytime, problems=problems, benchmark=benchmark, data=data or [], limits=limits, n=n,
+            max_reasoning_tokens=max_reasoning_tokens, temperature=temperature, seed=seed, save=save,
+        )  # fmt: skip
+        read = [measure_now(wanted)]
     pools = [Pool(run.title, run.samples, graded) for run in read_runs(pool or [])]
     found = scaling_curve(
         [run.samples for run in read], axis, title=title or read[0].title, pools=pools, seed=seed
@@ -70,6 +113,16 @@ def curve(
 
         with atomic_write(output) as file:
             file.write(found.model_dump_json(indent=1).encode())
+
+
+def _given(runs: list[Path] | None, **others: object) -> list[Path]:
+    from steiner.core import InputError
+
+    if any(others.values()):
+        raise InputError("--problems, --benchmark, --data and --save go with --anytime MODEL.")
+    if not runs:
+        raise InputError("Give at least one run, or --anytime MODEL --problems RUN to measure a model now.")
+    return runs
 
 
 def read_axis(text: str) -> Axis:

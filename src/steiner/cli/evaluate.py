@@ -33,7 +33,9 @@ def evaluate(
         str | None,
         typer.Option(help="heldout or problems. Default: heldout if the run has it, else problems."),
     ] = None,
-    limits: Annotated[str, typer.Option(help="Numbers of steps that are allowed.")] = "1,2,4,8,16",
+    limits: Annotated[str, typer.Option(help="Numbers of steps that are allowed, as 1,2,4 or 1-8.")] = (
+        "1,2,4,8,16"
+    ),
     n: Annotated[int, typer.Option(min=1, help="The first so many problems.")] = 500,
     max_reasoning_tokens: Annotated[
         int | None, typer.Option(min=16, help="Most tokens of reasoning, whatever the steps.")
@@ -57,7 +59,8 @@ def evaluate(
     """Measure a model on a run's problems: accuracy against allowed steps.
 
     Each problem is answered once with the largest limit; for the smaller ones the same reasoning is broken
-    off. The numbers mean something only for problems that the model was not trained on.
+    off and an answer forked there. The numbers mean something only for problems that the model was not
+    trained on.
     """
     from steiner.cli.ui import err
     from steiner.evaluate import saved
@@ -75,7 +78,7 @@ def evaluate(
     before = None if against is None else saved.load(against)
     if before is not None:  # found out before the long work, not after it
         saved.shared_limit(before, set(steps), {problem.id for problem in problems})
-    evaluation = _measure(
+    evaluation = measure_model(
         model, problems, steps, run=run, stage=stage, temperature=temperature, seed=seed,
         max_reasoning_tokens=max_reasoning_tokens, other_limits=other_limits,
     )  # fmt: skip
@@ -107,17 +110,27 @@ def _budget(soft_end: str | None, **limits: Any) -> StepBudget:
 
 
 def read_limits(text: str) -> list[int]:
-    """Read step limits separated by commas.
+    """Read step limits separated by commas; `2-5` stands for all from 2 to 5.
 
     Raises:
-        InputError: if one of them is no whole number above 0.
+        InputError: if one of them is no whole number above 0, or there are more than 10,000.
     """
     from steiner.core import InputError
 
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) for part in parts):
-        raise InputError(f"--limits takes numbers of steps separated by commas such as 1,2,4, got '{text}'.")
-    return sorted({int(part) for part in parts})
+    found: set[int] = set()
+    for part in text.split(","):
+        ends = [end.strip() for end in part.split("-")]
+        numbers = [int(end) for end in ends if end.isdecimal() and len(end) < 10]
+        if (
+            len(numbers) < len(ends)
+            or len(ends) > 2
+            or not 0 < numbers[0] <= numbers[-1] < numbers[0] + 10_000
+        ):
+            raise InputError(
+                f"--limits takes numbers of steps separated by commas such as 1,2,4 or 1-8, got '{text}'."
+            )
+        found.update(range(numbers[0], numbers[-1] + 1))
+    return sorted(found)
 
 
 def read_problems(path: Path, stage: str | None, n: int) -> tuple[list[Problem], str]:
@@ -143,7 +156,7 @@ def read_problems(path: Path, stage: str | None, n: int) -> tuple[list[Problem],
     return [Problem.model_validate_json(record.body) for record in records], name
 
 
-def _measure(
+def measure_model(
     model: str,
     problems: list[Problem],
     limits: list[int],
@@ -155,6 +168,7 @@ def _measure(
     max_reasoning_tokens: int | None,
     other_limits: StepBudget,
 ) -> SavedEvaluation:
+    """Measure a model under every limit, from one completion of each problem."""
     from steiner.cli.circumstances import circumstances
     from steiner.cli.common import is_right
     from steiner.cli.ui import RichProgress

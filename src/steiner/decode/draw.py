@@ -54,18 +54,30 @@ class SeededDraw:
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Return the scores, overwritten: 0 for the drawn token of each row and minus infinity elsewhere."""
         numbers = uniforms(self._seeds, input_ids.shape[1] - self._starts)
-        weights = torch.softmax(scores.double() / self._temperature, dim=-1)
-        if self._top_p < 1:
-            weights = _nucleus(weights, self._top_p)
-        mass = weights.cumsum(dim=-1)
-        target = torch.from_numpy(numbers).to(mass.device)[:, None] * mass[:, -1:]
-        drawn = torch.searchsorted(mass, target, right=True).clamp(max=mass.shape[1] - 1)
-        return scores.fill_(-torch.inf).scatter_(1, drawn, 0.0)
+        drawn = draw(scores, numbers, self._temperature, self._top_p)
+        return scores.fill_(-torch.inf).scatter_(1, drawn[:, None], 0.0)
 
     def select(self, rows: Sequence[int]) -> None:
         """Go on with the rows at these places only."""
         places = np.array(rows, dtype=np.int64)
         self._seeds, self._starts = self._seeds[places], self._starts[places]
+
+
+def draw(scores: Tensor, numbers: NDArray[np.float64], temperature: float, top_p: float) -> Tensor:
+    """Return for each row the token to which a number in [0, 1) leads.
+
+    Args:
+        scores: shape (rows, vocabulary).
+        numbers: shape (rows,).
+        temperature: above 0.
+        top_p: smallest probability mass to draw from.
+    """
+    weights = torch.softmax(scores.double() / temperature, dim=-1)
+    if top_p < 1:
+        weights = _nucleus(weights, top_p)
+    mass = weights.cumsum(dim=-1)
+    target = torch.from_numpy(numbers).to(mass.device)[:, None] * mass[:, -1:]
+    return torch.searchsorted(mass, target, right=True).clamp(max=mass.shape[1] - 1).flatten()
 
 
 def _nucleus(weights: Tensor, top_p: float) -> Tensor:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steiner.core import Progress, StepBudget
 from steiner.decode.control import Mode
-from steiner.decode.generate import Completion, answer_now, generate
+from steiner.decode.generate import Completion, answer_now, generate, generate_anytime
 from steiner.decode.load import load_model
 from steiner.protocol import ControlIds, ControlToken, Message, Parsed, encode_prompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+AT_ONCE = 1024
+"""Questions whose forks are in memory together."""
 
 
 class Thought(NamedTuple):
@@ -63,9 +69,17 @@ class LocalEngine:
         return cls(model, tokenizer, **options)
 
     def generate(
-        self, questions: Sequence[str], budget: StepBudget, progress: Progress | None = None
+        self,
+        questions: Sequence[str],
+        budget: StepBudget,
+        progress: Progress | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> list[Thought]:
-        """Think within `budget` and answer, one completion per question."""
+        """Think within `budget` and answer, one completion per question.
+
+        What is drawn for a question depends on nothing but the engine's seed and the question (`row_seeds`);
+        `seeds` are others, one per question.
+        """
         completions = generate(
             self._model,
             self._tokenizer,
@@ -73,12 +87,47 @@ class LocalEngine:
             budget,
             mode=self._mode,
             temperature=self._temperature,
-            seed=self._seed,
+            seeds=seeds or row_seeds(self._seed, questions),
             max_answer_tokens=self._max_answer_tokens,
             batch_size=self._batch_size,
             progress=progress,
         )
         return [self._thought(completion) for completion in completions]
+
+    def anytime(
+        self,
+        questions: Sequence[str],
+        budget: StepBudget,
+        limits: Sequence[int],
+        progress: Progress | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> Iterator[dict[int, Thought]]:
+        """Think once within `budget`, and answer under each step limit what `generate` would under it.
+
+        Yields:
+            For each question: step limit → what was written. `AT_ONCE` questions are in memory together.
+
+        Raises:
+            InputError: as `steiner.decode.generate.generate_anytime`.
+        """
+        seeds = seeds or row_seeds(self._seed, questions)
+        for begin in range(0, len(questions), AT_ONCE):
+            part = slice(begin, begin + AT_ONCE)
+            found = generate_anytime(
+                self._model,
+                self._tokenizer,
+                self._prompts(questions[part]),
+                budget,
+                limits,
+                mode=self._mode,
+                temperature=self._temperature,
+                seeds=seeds[part],
+                max_answer_tokens=self._max_answer_tokens,
+                batch_size=self._batch_size,
+                progress=None if progress is None else _Part(progress, begin),
+            )
+            for every in found:
+                yield {limit: self._thought(one) for limit, one in every.at.items()}
 
     def answer_after(
         self, questions: Sequence[str], completions: Sequence[Sequence[int]], steps: int
@@ -93,7 +142,7 @@ class LocalEngine:
             self._prompts(questions),
             [self._first_steps(ids, steps) for ids in completions],
             temperature=self._temperature,
-            seed=self._seed,
+            seeds=row_seeds(self._seed, questions),
             max_answer_tokens=self._max_answer_tokens,
             batch_size=self._batch_size,
         )
@@ -114,3 +163,32 @@ class LocalEngine:
         step_end = self._ids[ControlToken.STEP_END]
         places = [place for place, token in enumerate(ids) if token == step_end]
         return ids[: places[steps - 1] + 1] if len(places) >= steps else ids
+
+
+class _Part:
+    """Progress of a part of the questions."""
+
+    def __init__(self, progress: Progress, before: int) -> None:
+        self._progress = progress
+        self._before = before
+
+    def start(self, title: str, total: float | None) -> None:
+        """Leave it to whoever knows the whole."""
+
+    def update(self, done: float, note: str = "") -> None:
+        """Count on."""
+        self._progress.update(self._before + done, note)
+
+    def finish(self, note: str = "") -> None:
+        """Leave it to whoever knows the whole."""
+
+
+def row_seeds(seed: int, questions: Sequence[str]) -> list[int]:
+    """Return a seed for each question, in [0, 2^64): other ones where the same question comes again."""
+    seen: Counter[str] = Counter()
+    seeds = []
+    for question in questions:
+        text = f"{seed}:{seen[question]}:{question}".encode()
+        seeds.append(int.from_bytes(hashlib.sha256(text).digest()[:8], "big"))
+        seen[question] += 1
+    return seeds

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from transformers import GenerationConfig, LogitsProcessorList
-
 from steiner.core import InputError, NoProgress, Progress, StepBudget
-from steiner.decode.around import fitting_threads, quiet, seeded, shared_prefill
 from steiner.decode.control import Mode, StepControl
-from steiner.decode.draw import SeededDraw
-from steiner.decode.hf import StepControlLogitsProcessor
-from steiner.decode.watch import TokenStreamer, Watch
+from steiner.decode.fork import Fork, Forks
+from steiner.decode.watch import Watch
+from steiner.decode.writing import Request, Sampler, write
 from steiner.protocol import ControlIds, ControlToken, Parsed, check_vocabulary, parse_ids
-from steiner.protocol.grammar import closing_tokens, least_reasoning_tokens, state_after
+from steiner.protocol.grammar import State, closing_tokens, least_reasoning_tokens, state_after
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_NEW_TOKENS = 8192
 """Limit of a completion where neither the caller, the budget nor the model sets one."""
-
-GREEDY_BELOW = 1e-5
-"""A lower temperature counts as 0: scores divided by it would overflow."""
-
-COMPACT_EVERY = 64
-"""Tokens between two looks for rows that have ended."""
 
 
 class Completion(NamedTuple):
@@ -41,56 +30,12 @@ class Completion(NamedTuple):
     parsed: Parsed
 
 
-@dataclass(frozen=True)
-class _Request:
-    """One row of a batch."""
+class Anytime(NamedTuple):
+    """A completion, and what it would have been under smaller step limits."""
 
-    prompt: tuple[int, ...]
-    prefix: tuple[int, ...]
-    """Part of the completion that is already there."""
-    budget: StepBudget
-    """With `max_reasoning_tokens` set."""
-    new_tokens: int
-    """Most tokens to write, the end of text included."""
-    seed: int | None = None
-    """Of this row alone; all rows of a batch have one, or none has."""
-
-
-@dataclass(frozen=True)
-class _Sampler:
-    """How tokens are drawn, for all batches of a call."""
-
-    temperature: float
-    top_p: float
-    seed: int | None
-    batch_size: int
-    watch: Watch | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature < math.inf:
-            raise InputError(f"temperature is {self.temperature}; it must be 0 (most likely token) or more")
-        if not 0 < self.top_p <= 1:
-            raise InputError(f"top_p is {self.top_p}; it must be more than 0 and at most 1")
-
-    @property
-    def draws(self) -> bool:
-        """Whether tokens are drawn at all."""
-        return self.temperature >= GREEDY_BELOW
-
-    def config(self, ids: ControlIds, new_tokens: int, row_seeds: bool) -> GenerationConfig:
-        """Return the generation config. Defaults that a model folder may set otherwise are set here."""
-        draws = self.draws and not row_seeds
-        sampling = {"temperature": self.temperature, "top_p": self.top_p, "top_k": 0} if draws else {}
-        return GenerationConfig(
-            do_sample=draws,
-            repetition_penalty=1.0,
-            num_beams=1,
-            max_new_tokens=new_tokens,
-            pad_token_id=ids.pad,
-            eos_token_id=ids.eos,
-            use_cache=True,
-            **sampling,
-        )
+    whole: Completion
+    at: dict[int, Completion]
+    """Step limit → completion; the whole one where the limit changes nothing."""
 
 
 def generate(
@@ -142,46 +87,76 @@ def generate(
         InputError: for a tokenizer without control tokens, a model with too few rows, limits that contradict
             each other, or a prompt that leaves no room.
     """
-    sampler = _Sampler(temperature, top_p, seed, batch_size, watch)
-    ids = _control_ids(model, tokenizer)
-    rows = [budgets] * len(prompts) if isinstance(budgets, StepBudget) else list(budgets)
-    if len(rows) != len(prompts):
-        raise InputError(
-            f"{len(prompts)} prompts and {len(rows)} budgets; give one budget for all or one each"
-        )
-    control = StepControl(ids, mode, max_answer_tokens)
-    context = _context(model)
-    requests = [
-        _request(control, tuple(prompt), budget, context, max_new_tokens)
-        for prompt, budget in zip(prompts, rows, strict=True)
-    ]
-    if seeds is not None:
-        requests = [replace(r, seed=number) for r, number in zip(requests, seeds, strict=True)]
+    sampler = Sampler(temperature, top_p, seed, batch_size, watch)
+    control = StepControl(_control_ids(model, tokenizer), mode, max_answer_tokens)
+    requests = _requests(model, control, prompts, budgets, seeds, max_new_tokens)
     if prefixes is not None:
         requests = [_go_on(r, tuple(prefix)) for r, prefix in zip(requests, prefixes, strict=True)]
-    new = _write(model, control, requests, sampler, progress or NoProgress())
+    new = write(model, control, requests, sampler, progress or NoProgress())
     written = [r.prefix + w for r, w in zip(requests, new, strict=True)]
-    if mode is not Mode.STRICT:
-        written = [_cut(ids, w, r.budget, max_answer_tokens) for w, r in zip(written, requests, strict=True)]
-    completions = [
-        Completion(r.prompt, w, parse_ids(tokenizer, w, ids)) for r, w in zip(requests, written, strict=True)
-    ]
-    if mode is Mode.REPORT:
-        silent = [index for index, completion in enumerate(completions) if not completion.parsed.answer]
-        answered = answer_now(
-            model,
-            tokenizer,
-            [prompts[index] for index in silent],
-            [_without(written[index], ids.eos) for index in silent],
-            temperature=temperature,
-            top_p=top_p,
-            seed=seed,
-            max_answer_tokens=max_answer_tokens,
-            batch_size=batch_size,
-        )
-        for index, completion in zip(silent, answered, strict=True):
-            completions[index] = completion
-    return completions
+    return _completions(model, tokenizer, control, sampler, requests, written)
+
+
+def generate_anytime(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    budget: StepBudget,
+    limits: Sequence[int],
+    *,
+    mode: Mode = Mode.STRICT,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seeds: Sequence[int] | None = None,
+    max_answer_tokens: int = 64,
+    max_new_tokens: int | None = None,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> list[Anytime]:
+    """Let a model think once, and see also what it would have answered under smaller step limits.
+
+    For each limit this is what `generate` writes with that limit and, at a temperature above 0, the same
+    seeds; only rounding may differ. It costs the answers: they are forked over the keys and values of the one
+    completion (`steiner.decode.fork`).
+
+    Args:
+        model: a causal language model; its mode (train or eval) is kept.
+        tokenizer: with the control tokens.
+        prompts: token ids, from `steiner.protocol.encode_prompt`.
+        budget: for all; its `max_steps` may be None.
+        limits: step limits. One that `budget` does not reach gives the whole completion.
+        mode: strict or report; without control there are no step limits.
+        temperature: 0 takes the most likely token.
+        top_p: smallest probability mass to draw from.
+        seeds: one per prompt; needed where tokens are drawn.
+        max_answer_tokens: longest answer, the end of text not counted.
+        max_new_tokens: as `generate`.
+        batch_size: prompts at once.
+        progress: is told how many prompts are done.
+
+    Raises:
+        InputError: as `generate`; or for mode off, missing seeds, or a limit below the budget's `min_steps`.
+    """
+    sampler = Sampler(temperature, top_p, None, batch_size)
+    if mode is Mode.OFF:
+        raise InputError("without step control there are no step limits; use mode strict or report")
+    if sampler.draws and seeds is None:
+        raise InputError("give a seed for each prompt, so that each limit draws what a run of its own would")
+    if min(limits, default=budget.min_steps) < budget.min_steps:
+        raise InputError(f"a limit of {min(limits)} steps is below min_steps, which is {budget.min_steps}")
+    control = StepControl(_control_ids(model, tokenizer), mode, max_answer_tokens)
+    requests = _requests(model, control, prompts, budget, seeds, max_new_tokens)
+    forks = Forks(model, control, sampler, limits)
+    written = write(model, control, requests, sampler, progress or NoProgress(), forks)
+    whole = _completions(model, tokenizer, control, sampler, requests, written)
+    found = [Anytime(one, dict.fromkeys(limits, one)) for one in whole]
+    forked = [*forks.answered, *_recomputed(model, control, sampler, forks.unanswered)]
+    requests, texts = [fork.request for fork, _ in forked], [ids for _, ids in forked]
+    begun = [whole[fork.number].parsed for fork, _ in forked]
+    answers = _completions(model, tokenizer, control, sampler, requests, texts, begun)
+    for (fork, _), answer in zip(forked, answers, strict=True):
+        found[fork.number].at[fork.limit] = answer
+    return found
 
 
 def answer_now(
@@ -193,6 +168,7 @@ def answer_now(
     temperature: float = 0.0,
     top_p: float = 1.0,
     seed: int | None = None,
+    seeds: Sequence[int] | None = None,
     max_answer_tokens: int = 64,
     batch_size: int = 32,
     progress: Progress | None = None,
@@ -211,6 +187,7 @@ def answer_now(
         temperature: 0 takes the most likely token.
         top_p: smallest probability mass to draw from.
         seed: makes the same call draw the same.
+        seeds: instead, one per prompt, as in `generate`: an answer draws what it would in the completion.
         max_answer_tokens: longest answer, the end of text not counted.
         batch_size: prompts at once.
         progress: is told how many prompts are done.
@@ -224,14 +201,15 @@ def answer_now(
     ids = _control_ids(model, tokenizer)
     if len(prompts) != len(prefixes):
         raise InputError(f"{len(prompts)} prompts and {len(prefixes)} prefixes; give one prefix per prompt")
+    rows = [None] * len(prompts) if seeds is None else seeds
     requests = []
-    for prompt, prefix in zip(prompts, prefixes, strict=True):
+    for prompt, prefix, number in zip(prompts, prefixes, rows, strict=True):
         state = state_after([ids.token(number) for number in prefix])
         closed = (*prefix, *(ids[token] for token in closing_tokens(state)))
-        requests.append(_Request(tuple(prompt), closed, StepBudget(), max_answer_tokens + 1))
+        requests.append(Request(tuple(prompt), closed, StepBudget(), max_answer_tokens + 1, number))
     control = StepControl(ids, Mode.STRICT, max_answer_tokens)
-    sampler = _Sampler(temperature, top_p, seed, batch_size)
-    written = _write(model, control, requests, sampler, progress or NoProgress())
+    sampler = Sampler(temperature, top_p, seed, batch_size)
+    written = write(model, control, requests, sampler, progress or NoProgress())
     return [
         Completion(r.prompt, r.prefix + w, parse_ids(tokenizer, r.prefix + w, ids))
         for r, w in zip(requests, written, strict=True)
@@ -242,6 +220,98 @@ def _control_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
     ids = ControlIds.from_tokenizer(tokenizer)
     check_vocabulary(ids, model.get_input_embeddings().weight.shape[0])
     return ids
+
+
+def _requests(
+    model: PreTrainedModel,
+    control: StepControl,
+    prompts: Sequence[Sequence[int]],
+    budgets: StepBudget | Sequence[StepBudget],
+    seeds: Sequence[int] | None,
+    max_new_tokens: int | None,
+) -> list[Request]:
+    rows = [budgets] * len(prompts) if isinstance(budgets, StepBudget) else list(budgets)
+    if len(rows) != len(prompts):
+        raise InputError(
+            f"{len(prompts)} prompts and {len(rows)} budgets; give one budget for all or one each"
+        )
+    context = _context(model)
+    requests = [
+        _request(control, tuple(prompt), budget, context, max_new_tokens)
+        for prompt, budget in zip(prompts, rows, strict=True)
+    ]
+    if seeds is None:
+        return requests
+    return [replace(r, seed=number) for r, number in zip(requests, seeds, strict=True)]
+
+
+def _completions(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    control: StepControl,
+    sampler: Sampler,
+    requests: Sequence[Request],
+    written: Sequence[tuple[int, ...]],
+    begun: Sequence[Parsed] | None = None,
+) -> list[Completion]:
+    """Cut what was not held to its limits, read it, and in report mode ask for answers that are missing.
+
+    `begun` are readings of completions that these are forks of.
+    """
+    ids, longest = control.ids, control.max_answer_tokens or 0
+    if control.mode is not Mode.STRICT:
+        written = [_cut(ids, w, r.budget, longest) for w, r in zip(written, requests, strict=True)]
+    if begun is None:
+        parsed = [parse_ids(tokenizer, row, ids) for row in written]
+    else:
+        parsed = [_read_fork(tokenizer, row, ids, one) for row, one in zip(written, begun, strict=True)]
+    rows = zip(requests, written, parsed, strict=True)
+    completions = [Completion(request.prompt, row, one) for request, row, one in rows]
+    if control.mode is not Mode.REPORT:
+        return completions
+    silent = [index for index, completion in enumerate(completions) if not completion.parsed.answer]
+    seeds = [seed for index in silent if (seed := requests[index].seed) is not None]
+    answered = answer_now(
+        model,
+        tokenizer,
+        [requests[index].prompt for index in silent],
+        [_without(written[index], ids.eos) for index in silent],
+        temperature=sampler.temperature,
+        top_p=sampler.top_p,
+        seed=sampler.seed,
+        seeds=seeds or None,
+        max_answer_tokens=longest,
+        batch_size=sampler.batch_size,
+    )
+    for index, completion in zip(silent, answered, strict=True):
+        completions[index] = completion
+    return completions
+
+
+def _read_fork(
+    tokenizer: PreTrainedTokenizerBase, fork: tuple[int, ...], ids: ControlIds, whole: Parsed
+) -> Parsed:
+    """Read a fork; its steps are the first of those that were read of the whole, unless it is broken."""
+    end = ids[ControlToken.END]
+    if whole.violations or end not in fork:
+        return parse_ids(tokenizer, fork, ids)
+    bound = fork.index(end)
+    steps = fork[:bound].count(ids[ControlToken.STEP_END])
+    step = [ids[token] for token in closing_tokens(State.BEGIN)]
+    answer = parse_ids(tokenizer, (*step, *fork[bound + 1 :]), ids)
+    if answer.violations:
+        return parse_ids(tokenizer, fork, ids)
+    return answer.model_copy(update={"steps": whole.steps[:steps], "moves": whole.moves[: max(0, steps - 1)]})
+
+
+def _recomputed(
+    model: PreTrainedModel, control: StepControl, sampler: Sampler, forks: Sequence[Fork]
+) -> list[tuple[Fork, tuple[int, ...]]]:
+    """Answer forks from their tokens alone, where there are no keys and values to go on from."""
+    end, longest = control.ids[ControlToken.END], (control.max_answer_tokens or 0) + 1
+    requests = [replace(f.request, prefix=(*f.kept, end), budget=f.budget, new_tokens=longest) for f in forks]
+    written = write(model, control, requests, sampler, NoProgress())
+    return [(f, r.prefix + w) for f, r, w in zip(forks, requests, written, strict=True)]
 
 
 def _context(model: PreTrainedModel) -> int | None:
@@ -256,7 +326,7 @@ def _request(
     budget: StepBudget,
     context: int | None,
     max_new_tokens: int | None,
-) -> _Request:
+) -> Request:
     """Find the token limit that leaves room for the answer within every other limit."""
     control.check(budget)
     answer = (control.max_answer_tokens or 0) + 1
@@ -273,10 +343,10 @@ def _request(
             f"{least + answer}. Shorten the prompt or allow more tokens."
         )
     limited = budget.model_copy(update={"max_reasoning_tokens": reasoning})
-    return _Request(prompt, (), limited, reasoning + answer)
+    return Request(prompt, (), limited, reasoning + answer)
 
 
-def _go_on(request: _Request, prefix: tuple[int, ...]) -> _Request:
+def _go_on(request: Request, prefix: tuple[int, ...]) -> Request:
     """Let a request begin after a part of its completion."""
     return replace(request, prefix=prefix, new_tokens=max(1, request.new_tokens - len(prefix)))
 
@@ -292,93 +362,5 @@ def _cut(
     return written[:limit]
 
 
-def _write(
-    model: PreTrainedModel,
-    control: StepControl,
-    requests: Sequence[_Request],
-    sampler: _Sampler,
-    progress: Progress,
-) -> list[tuple[int, ...]]:
-    """Return what the model wrote for each request, end of text included and padding not."""
-    order = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt) + len(requests[i].prefix))
-    written: list[tuple[int, ...]] = [()] * len(requests)
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), quiet(), seeded(model, sampler.seed), fitting_threads(model):
-            for begin in range(0, len(order), sampler.batch_size):
-                batch = order[begin : begin + sampler.batch_size]
-                rows = _write_batch(model, control, [requests[i] for i in batch], sampler)
-                for index, row in zip(batch, rows, strict=True):
-                    written[index] = row
-                progress.update(begin + len(batch))
-    finally:
-        model.train(training)
-    return written
-
-
-def _write_batch(
-    model: PreTrainedModel, control: StepControl, requests: Sequence[_Request], sampler: _Sampler
-) -> list[tuple[int, ...]]:
-    """Generate `COMPACT_EVERY` tokens at a time, and let rows that have ended leave the batch in between.
-
-    The key-value cache goes on from call to call. A batch is as slow as its longest row and attention costs
-    every row that is still in it, so without this a few long searches would cost as much as if all were.
-    """
-    ids = control.ids
-    texts = [request.prompt + request.prefix for request in requests]
-    width = max(map(len, texts))
-    rows = torch.tensor([[ids.pad] * (width - len(text)) + list(text) for text in texts]).to(model.device)
-    mask = torch.tensor([[0] * (width - len(text)) + [1] * len(text) for text in texts]).to(model.device)
-    written: list[tuple[int, ...]] = [()] * len(requests)
-    alive = list(range(len(requests)))
-    left = max(request.new_tokens for request in requests)
-    processor = StepControlLogitsProcessor(
-        control,
-        [request.budget for request in requests],
-        [width - len(request.prefix) for request in requests],
-        in_place=True,
-        rows_stay=True,
-    )
-    processors: list[StepControlLogitsProcessor | SeededDraw] = [processor]
-    seeds = [request.seed for request in requests if request.seed is not None]
-    if seeds and sampler.draws:
-        starts = [width - len(request.prefix) for request in requests]
-        processors.append(SeededDraw(seeds, starts, sampler.temperature, sampler.top_p))
-    cache = shared_prefill(model, texts, rows, mask)
-    while alive and left > 0:
-        output = model.generate(
-            input_ids=rows,
-            attention_mask=mask,
-            generation_config=sampler.config(ids, min(left, COMPACT_EVERY), bool(seeds)),
-            logits_processor=LogitsProcessorList(processors),
-            past_key_values=cache,
-            return_dict_in_generate=True,
-            streamer=TokenStreamer(sampler.watch) if sampler.watch else None,
-        )
-        rows, cache = output.sequences, output.past_key_values
-        left -= COMPACT_EVERY
-        new = rows[:, width:]
-        ended = (new == ids.eos).any(dim=1)
-        if left <= 0:
-            ended[:] = True
-        for place in ended.nonzero().flatten().tolist():
-            written[alive[place]] = _until(new[place].tolist(), ids.eos)
-        keep = (~ended).nonzero().flatten()
-        alive = [alive[place] for place in keep.tolist()]
-        if alive:
-            rows = rows[keep]
-            for one in processors:
-                one.select(keep.tolist())
-            mask = torch.nn.functional.pad(mask[keep], (0, rows.shape[1] - mask.shape[1]), value=1)
-            if len(keep) < len(ended):
-                cache.batch_select_indices(keep)
-    return written
-
-
 def _without(row: tuple[int, ...], eos: int) -> tuple[int, ...]:
     return row[:-1] if row and row[-1] == eos else row
-
-
-def _until(row: list[int], eos: int) -> tuple[int, ...]:
-    return tuple(row[: row.index(eos) + 1] if eos in row else row)

@@ -8,17 +8,21 @@ it does not change what is written.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, TypeVar
 
 from steiner.core import Progress, StepBudget
-from steiner.decode.engine import LocalEngine, Thought
+from steiner.decode.engine import LocalEngine, Thought, row_seeds
 
-Limit = TypeVar("Limit", StepBudget, int)
-Work = Callable[[tuple[Any, ...], Limit], list[Thought]]
+Limit = TypeVar("Limit", StepBudget, int, tuple[StepBudget, Sequence[int]])
+Written = TypeVar("Written")
+Work = Callable[[tuple[Any, ...], Limit], list[Written]]
 
 CHUNK = 64
 """Questions per piece of work: one batch."""
@@ -37,35 +41,49 @@ class EnginePool:
         self._pool = ProcessPoolExecutor(
             workers, mp_context=context, initializer=_load, initargs=(str(path), options)
         )
+        self._seed: int = options.get("seed", 0)
 
     def generate(
         self, questions: Sequence[str], budget: StepBudget, progress: Progress | None = None
     ) -> list[Thought]:
         """Think within `budget` and answer, one completion per question."""
-        return self._map(_generate, progress, (questions,), budget)
+        columns = (questions, row_seeds(self._seed, questions))
+        return list(self._map(_generate, progress, columns, budget))
+
+    def anytime(
+        self,
+        questions: Sequence[str],
+        budget: StepBudget,
+        limits: Sequence[int],
+        progress: Progress | None = None,
+    ) -> Iterator[dict[int, Thought]]:
+        """Think once within `budget`, and answer under each step limit what `generate` would under it."""
+        columns = (questions, row_seeds(self._seed, questions))
+        return self._map(_anytime, progress, columns, (budget, limits))
 
     def answer_after(
         self, questions: Sequence[str], completions: Sequence[Sequence[int]], steps: int
     ) -> list[Thought]:
         """Answer from the first `steps` steps of each completion, as if it had been allowed no more."""
-        return self._map(_answer_after, None, (questions, completions), steps)
+        return list(self._map(_answer_after, None, (questions, completions), steps))
 
     def _map(
         self,
-        function: Work[Limit],
+        function: Work[Limit, Written],
         progress: Progress | None,
         columns: tuple[Sequence[Any], ...],
         limit: Limit,
-    ) -> list[Thought]:
+    ) -> Iterator[Written]:
+        """Yield what is made of each row of the columns, in their order, as soon as it is there."""
         count = len(columns[0])
         chunks = [[column[i : i + CHUNK] for column in columns] for i in range(0, count, CHUNK)]
-        futures = [self._pool.submit(function, tuple(chunk), limit) for chunk in chunks]
-        done = 0
-        for future in as_completed(futures):
-            done += len(future.result())
-            if progress is not None:
-                progress.update(done)
-        return [thought for future in futures for thought in future.result()]
+        futures = deque(self._pool.submit(function, tuple(chunk), limit) for chunk in chunks)
+        if progress is not None:
+            told = _Told(progress)
+            for future, chunk in zip(futures, chunks, strict=True):
+                future.add_done_callback(partial(told.more, len(chunk[0])))
+        while futures:
+            yield from futures.popleft().result()
 
     def __enter__(self) -> EnginePool:
         return self
@@ -74,6 +92,21 @@ class EnginePool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
+
+
+class _Told:
+    """Adds up what is done, whichever thread tells."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._lock = Lock()
+        self._done = 0
+
+    def more(self, count: int, future: Future[Any]) -> None:
+        """Tell of a chunk."""
+        with self._lock:
+            self._done += count
+            self._progress.update(self._done)
 
 
 def _load(path: str, options: dict[str, Any]) -> None:
@@ -86,8 +119,14 @@ def _load(path: str, options: dict[str, Any]) -> None:
 
 def _generate(columns: tuple[Any, ...], budget: StepBudget) -> list[Thought]:
     assert _engine is not None
-    (questions,) = columns
-    return _engine.generate(questions, budget)
+    questions, seeds = columns
+    return _engine.generate(questions, budget, seeds=seeds)
+
+
+def _anytime(columns: tuple[Any, ...], limit: tuple[StepBudget, Sequence[int]]) -> list[dict[int, Thought]]:
+    assert _engine is not None
+    questions, seeds = columns
+    return list(_engine.anytime(questions, *limit, seeds=seeds))
 
 
 def _answer_after(columns: tuple[Any, ...], steps: int) -> list[Thought]:

@@ -1,56 +1,20 @@
 """Measure a model under several step limits with one long completion per problem.
 
 Each problem is answered once with the largest limit. For a smaller limit the same completion is broken off at
-that step and only the answer is generated, so the whole curve costs little more than its last point. With
-temperature 0 that is exactly what a run of its own with the smaller limit would write.
+that step and only the answer is generated (`steiner.evaluate.anytime`), so the whole curve costs little more
+than its last point.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from steiner.core import InputError, Problem, Progress, StepBudget
+from steiner.evaluate.anytime import Completed, Engine, by_question
 from steiner.evaluate.failures import attempt_of, failure_of, repeated_steps
 from steiner.evaluate.records import SampleResult
-from steiner.protocol import Parsed
 
 IsRight = Callable[[Problem, str], bool]
-
-
-class Completed(Protocol):
-    """What an engine wrote for one question."""
-
-    @property
-    def completion_ids(self) -> tuple[int, ...]:
-        """Token ids, end of text included."""
-        ...
-
-    @property
-    def parsed(self) -> Parsed:
-        """The completion read by the protocol."""
-        ...
-
-    @property
-    def reasoning_tokens(self) -> int:
-        """Tokens from START to END, both included."""
-        ...
-
-
-class Engine(Protocol):
-    """What evaluation asks of a model, local or remote."""
-
-    def generate(
-        self, questions: Sequence[str], budget: StepBudget, progress: Progress | None = None
-    ) -> Sequence[Completed]:
-        """Think within `budget` and answer, one completion per question."""
-        ...
-
-    def answer_after(
-        self, questions: Sequence[str], completions: Sequence[Sequence[int]], steps: int
-    ) -> Sequence[Completed]:
-        """Answer from the first `steps` steps of each completion."""
-        ...
 
 
 def evaluate(
@@ -86,15 +50,27 @@ def evaluate(
     largest = max(limits)
     own = {"max_steps": largest, "max_reasoning_tokens": max_reasoning_tokens}
     budget = (other_limits or StepBudget()).model_copy(update=own)
-    whole = list(engine.generate(questions, budget, progress))
-    samples: list[SampleResult] = []
-    for limit in sorted(set(limits)):
-        completed = whole if limit == largest else _broken_off(engine, questions, whole, limit)
-        samples += [
-            sample_result(problem, one, limit, is_right, max_reasoning_tokens)
-            for problem, one in zip(problems, completed, strict=True)
-        ]
-    return samples, whole
+    samples: dict[int, list[SampleResult]] = {limit: [] for limit in sorted(set(limits))}
+    whole: list[Completed] = []
+    asked = zip(problems, by_question(engine, questions, budget, limits, progress), strict=True)
+    for problem, found in asked:
+        graded = _once(is_right)
+        for limit, completed in found.items():
+            samples[limit].append(sample_result(problem, completed, limit, graded, max_reasoning_tokens))
+        whole.append(found[largest])
+    return [sample for some in samples.values() for sample in some], whole
+
+
+def _once(is_right: IsRight) -> IsRight:
+    """Return a grader that grades each answer of a problem once: under many limits it is the same."""
+    known: dict[str, bool] = {}
+
+    def graded(problem: Problem, answer: str) -> bool:
+        if answer not in known:
+            known[answer] = is_right(problem, answer)
+        return known[answer]
+
+    return graded
 
 
 def sample_result(
@@ -125,18 +101,3 @@ def sample_result(
         repeated_steps=repeated_steps(parsed.steps),
         failure=None if right else failure_of(problem, attempt),
     )
-
-
-def _broken_off(
-    engine: Engine, questions: Sequence[str], whole: Sequence[Completed], limit: int
-) -> list[Completed]:
-    """Return what each question gets under a smaller limit; what had ended by itself stays as it is."""
-    longer = [i for i, completed in enumerate(whole) if len(completed.parsed.steps) > limit]
-    result = list(whole)
-    if longer:
-        answered = engine.answer_after(
-            [questions[i] for i in longer], [whole[i].completion_ids for i in longer], limit
-        )
-        for index, completed in zip(longer, answered, strict=True):
-            result[index] = completed
-    return result

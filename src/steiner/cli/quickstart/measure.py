@@ -12,7 +12,8 @@ from steiner.cli.quickstart.clock import cpu_seconds
 from steiner.cli.quickstart.plan import Plan, max_reasoning_tokens
 from steiner.core import Problem, Progress, ReasoningPath, Record
 from steiner.evaluate import SampleResult
-from steiner.evaluate.run import Engine, evaluate
+from steiner.evaluate.anytime import Engine
+from steiner.evaluate.run import evaluate
 from steiner.store import RunDir, StoredRecord
 
 STAGE = "evaluation"

@@ -1,0 +1,254 @@
+"""Evaluation beside the engine alone, its memory, and beside other harnesses that ask the same server.
+
+    python benchmarks/evaluation.py rate [--samples 256] [--hidden 512 --layers 8]
+    python benchmarks/evaluation.py memory [--samples 10000]
+    python benchmarks/evaluation.py harnesses [--samples 256] [--lm-eval-python .lm-eval/bin/python]
+
+Untrained models; the questions are made up and read as a file of GSM8K's form, so that each harness grades a
+number. `rate`: `steiner eval` and `steiner evaluate` in this process beside their engines in plain loops, on
+the same prompts and limits, in turns, each with a fresh engine. `memory`: each command in a process of its
+own, which prints VmHWM, its own peak. `harnesses`: one server; each harness in a process of its own with
+questions of its own (the server knows no prompt yet); tokens are those that the server counted, from the
+first to the last of them, so that a harness' start is not part of its rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from evaluation_rivals import AT_ONCE, Rate, harnesses, quiet, write_questions
+from servers import save_model
+
+ANSWER = 12
+
+
+def load(path: Path) -> Any:
+    """Return the questions as `steiner eval` loads them."""
+    from steiner.evaluate.benchmarks import DataOptions, find_benchmark, load_benchmark
+
+    return load_benchmark(find_benchmark("gsm8k"), DataOptions(data=(str(path),)))
+
+
+def timed(work: Callable[[], int]) -> Rate:
+    """Return tokens, seconds and CPU seconds of this process."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    tokens = work()
+    return Rate(tokens, time.perf_counter() - begin, time.process_time() - cpu)
+
+
+# --- rate ---------------------------------------------------------------------------------------------------
+
+
+def batch_loop(folder: Path, file: Path, tokens: int) -> Rate:
+    """Run the engine of `steiner eval` in a plain loop."""
+    from steiner.decode.load import load_model
+    from steiner.decode.request import StepRequest
+    from steiner.protocol import ControlIds, Message, encode_prompts
+    from steiner.serve.engines.base import Generation
+    from steiner.serve.engines.batch import Batch, BatchLimits
+    from steiner.serve.settings import EngineSettings
+
+    model, tokenizer = load_model(folder)
+    known = EngineSettings(batch=AT_ONCE)
+    limits = BatchLimits(known.batch, known.cache_tokens, known.prefix_tokens, known.prefill_tokens)
+    prompts = [[Message("user", problem.blind().prompt)] for problem in load(file).problems]
+    steps = StepRequest().within(tokens)
+
+    def work() -> int:
+        batch = Batch(model, ControlIds.from_tokenizer(tokenizer), limits)
+        encoded = encode_prompts(tokenizer, prompts)
+        rows = [batch.add(Generation(tuple(ids), steps, tokens, 0.0)) for ids in encoded]
+        while batch.busy:
+            batch.step()
+        return sum(row.written for row in rows)
+
+    return timed(work)
+
+
+def through_inspect(folder: Path, file: Path, tokens: int, place: Path) -> Rate:
+    """Run `steiner eval` without its start: questions in, graded and logged samples out."""
+    from steiner.cli.eval.local import LocalAsker
+    from steiner.evaluate.inspect_provider import hand_in
+    from steiner.evaluate.inspect_run import run_task
+    from steiner.evaluate.inspect_task import generation, make_task
+
+    asker = LocalAsker.load(str(folder), AT_ONCE)
+    task, config = make_task(load(file)), generation(temperature=0.0, max_tokens=tokens)
+    try:
+        return timed(
+            lambda: sum(
+                sample.tokens or 0
+                for sample in run_task(
+                    task, hand_in(place.name, asker), config, place, at_once=AT_ONCE
+                ).samples
+            )
+        )
+    finally:
+        asker.close()
+
+
+def generate_loop(folder: Path, file: Path, tokens: int) -> Rate:
+    """Run the engine of `steiner evaluate` alone."""
+    from steiner.core import StepBudget
+    from steiner.decode.engine import LocalEngine
+
+    engine = LocalEngine.load(folder, max_answer_tokens=ANSWER, batch_size=AT_ONCE)
+    questions = [problem.blind().prompt for problem in load(file).problems]
+    budget = StepBudget(max_reasoning_tokens=tokens - ANSWER)
+    return timed(lambda: sum(len(one.completion_ids) for one in engine.generate(questions, budget)))
+
+
+def through_evaluate(folder: Path, file: Path, tokens: int) -> Rate:
+    """Run `steiner evaluate` under one limit, which is never reached."""
+    from steiner.cli.common import is_right
+    from steiner.decode.engine import LocalEngine
+    from steiner.evaluate.run import evaluate
+
+    engine = LocalEngine.load(folder, max_answer_tokens=ANSWER, batch_size=AT_ONCE)
+    problems = load(file).problems
+
+    def work() -> int:
+        _, whole = evaluate(engine, problems, [10**6], is_right, max_reasoning_tokens=tokens - ANSWER)
+        return sum(len(one.completion_ids) for one in whole)
+
+    return timed(work)
+
+
+def rate(given: argparse.Namespace, place: Path) -> None:
+    """Print each command beside its engine."""
+    import torch
+
+    torch.set_num_threads(1)
+    model = save_model(place / "model", given.hidden, given.layers)
+    file = write_questions(place / "questions.jsonl", given.samples, "Question")
+    pairs: dict[str, list[tuple[Rate, Rate]]] = {"steiner eval": [], "steiner evaluate": []}
+    through_inspect(model, write_questions(place / "few.jsonl", 4, "Few"), given.tokens, place / "first")
+    for turn in range(given.rounds):
+        alone = batch_loop(model, file, given.tokens)
+        inspect = through_inspect(model, file, given.tokens, place / f"logs{turn}")
+        pairs["steiner eval"].append((alone, inspect))
+        alone = generate_loop(model, file, given.tokens)
+        pairs["steiner evaluate"].append((alone, through_evaluate(model, file, given.tokens)))
+    print(f"{given.samples} samples of at most {given.tokens} tokens, best of {given.rounds}")
+    print(f"{'':18} {'engine tokens/s':>16} {'command':>9} {'share':>7} {'pairs':>15} {'CPU share':>10}")
+    for name, rounds in pairs.items():
+        alone_best, through_best = (
+            max(one.tokens / one.seconds for one in column) for column in zip(*rounds, strict=True)
+        )
+        shares = sorted((b.tokens / b.seconds) / (a.tokens / a.seconds) for a, b in rounds)
+        cpu = min(a.cpu for a, _ in rounds) / min(b.cpu for _, b in rounds)
+        print(
+            f"{name:18} {alone_best:16,.0f} {through_best:9,.0f} {through_best / alone_best:7.1%} "
+            f"{shares[0]:6.1%} … {shares[-1]:6.1%} {cpu:10.1%}"
+        )
+
+
+# --- memory -------------------------------------------------------------------------------------------------
+
+
+def peak() -> float:
+    """Return the highest resident memory of this process so far, in MiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("no VmHWM: memory is measured on Linux only")
+
+
+class Tenths:
+    """Prints the peak of memory after each tenth of the samples."""
+
+    def __init__(self, count: int) -> None:
+        self._every = max(1, count // 10)
+        self._done = 0
+
+    def one(self) -> None:
+        """Count a sample."""
+        self._done += 1
+        if self._done % self._every == 0:
+            print(f"{self._done:7,}: {peak():7.1f} MiB", flush=True)
+
+
+def remember(given: argparse.Namespace, place: Path) -> None:
+    """Be the process whose memory is measured."""
+    from steiner.cli.common import is_right
+    from steiner.cli.eval.local import LocalAsker
+    from steiner.core import Problem
+    from steiner.decode.engine import LocalEngine
+    from steiner.evaluate.inspect_provider import Answered, Asked, hand_in
+    from steiner.evaluate.inspect_run import run_task
+    from steiner.evaluate.inspect_task import generation, make_task
+    from steiner.evaluate.run import evaluate
+
+    tenths = Tenths(given.samples)
+    loaded = load(place / "questions.jsonl")
+    print(f"{0:7,}: {peak():7.1f} MiB", flush=True)
+    if given.what == "memory-evaluate":
+        engine = LocalEngine.load(place / "model", max_answer_tokens=ANSWER)
+
+        def graded(problem: Problem, answer: str) -> bool:
+            tenths.one()
+            return is_right(problem, answer)
+
+        evaluate(engine, loaded.problems, [10**6], graded, max_reasoning_tokens=given.tokens - ANSWER)
+    else:
+        asker = LocalAsker.load(str(place / "model"), AT_ONCE)
+
+        class Counted:
+            async def ask(self, asked: Asked) -> Answered:
+                answered = await asker.ask(asked)
+                tenths.one()
+                return answered
+
+        config = generation(temperature=0.0, max_tokens=given.tokens)
+        run_task(make_task(loaded), hand_in("counted", Counted()), config, place / "logs", at_once=AT_ONCE)
+        asker.close()
+    print(f"    end: {peak():7.1f} MiB", flush=True)
+
+
+def memory(given: argparse.Namespace, place: Path) -> None:
+    """Print the peaks of both commands."""
+    save_model(place / "model", hidden=32, layers=1)
+    write_questions(place / "questions.jsonl", given.samples, "Question")
+    for what in ("memory-eval", "memory-evaluate"):
+        print(what.replace("memory-", "steiner "), flush=True)
+        begin = time.monotonic()
+        numbers = ("--samples", str(given.samples), "--tokens", "32")
+        subprocess.run(
+            [sys.executable, __file__, what, "--place", str(place), *numbers], check=True, env=quiet()
+        )
+        print(f"  {time.monotonic() - begin:.0f} s", flush=True)
+
+
+def main() -> None:
+    """Run what is named."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    works = {"rate": rate, "memory": memory, "harnesses": harnesses}
+    parser.add_argument("what", choices=(*works, "memory-eval", "memory-evaluate"))
+    parser.add_argument("--samples", type=int)
+    for name, value in (("tokens", 256), ("rounds", 3), ("hidden", 512), ("layers", 8)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--lm-eval-python", type=Path, help="interpreter with lm-eval installed")
+    parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    given.samples = given.samples or (10_000 if given.what == "memory" else 256)
+    if given.what.startswith("memory-"):
+        remember(given, given.place)
+    else:
+        print(f"load {os.getloadavg()[0]:.1f}", flush=True)
+        with tempfile.TemporaryDirectory() as place:
+            works[given.what](given, Path(place))
+        print(f"load {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()
