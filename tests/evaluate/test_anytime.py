@@ -20,7 +20,7 @@ from steiner.evaluate.run import evaluate as run_evaluation
 from steiner.evaluate.saved import load
 
 LIMITS = (1, 2, 4)
-ROOM = 80
+ROOM = 120
 
 
 @pytest.fixture(scope="module")
