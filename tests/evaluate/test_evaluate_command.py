@@ -74,6 +74,12 @@ def test_held_out_problems_are_measured_and_every_sample_is_kept(model, place, t
     assert (evaluation.stage, evaluation.model) == ("heldout", model)
     assert [(s.max_steps, s.problem_id) for s in evaluation.samples] == [(m, i) for m in (1, 2) for i in ids]
     assert all(s.reasoning_tokens <= 40 and s.steps <= s.max_steps for s in evaluation.samples)
+    assert all(s.right != (s.failure is not None) for s in evaluation.samples)
+    assert [one.problem_id for one in evaluation.written] == ids
+    largest = [s for s in evaluation.samples if s.max_steps == 2]
+    assert [len(one.steps) for one in evaluation.written] == [s.steps for s in largest]
+    assert [q.problem_id for q in evaluation.questions] == ids
+    assert evaluation.circumstances.machine
     assert [(p.max_steps, p.n) for p in evaluation.curve] == [(1, 6), (2, 6)]
     assert "100.0%" in result.output, "strict control keeps even an untrained model well-formed"
     again = ask(model, place, "--output", file)

@@ -275,6 +275,19 @@ def test_command_writes_three_files_and_goes_on_from_them(tmp_path: Path) -> Non
     assert (tmp_path / "out" / "report.html").read_text() == page
 
 
+def test_command_takes_curves_with_baselines(tmp_path: Path) -> None:
+    own = saved(40)
+    save(own, tmp_path / "rl.json")
+    short = [s.model_copy(update={"max_steps": 1}) for s in saved(40, limits=(2,), epochs=5).samples]
+    curve = scaling_curve([own.samples], Axis.TOKENS, title=own.model, pools=[Pool("short", short)])
+    (tmp_path / "curve.json").write_text(curve.model_dump_json())
+    done = run(tmp_path / "rl.json", "--curve", tmp_path / "curve.json")
+    assert done.exit_code == 0, done.output
+    made = EvaluationReport.model_validate_json((tmp_path / "report.json").read_bytes())
+    assert [(c.axis, len(c.baselines)) for c in made.curves] == [(Axis.TOKENS, 1), (Axis.MAX_STEPS, 0)]
+    assert "majority vote of short, same tokens" in (tmp_path / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

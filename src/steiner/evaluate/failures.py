@@ -39,7 +39,7 @@ REASONS = {
     FailureKind.ILL_FORMED: "breaks the grammar, or gives no answer",
     FailureKind.ANSWER_DIFFERS: "the last result of the reasoning is right",
     FailureKind.ACCEPTED_WRONG: "ended with a wrong result of its own",
-    FailureKind.LEFT_GOOD: "went back from the right result or from where it could be reached, and never returned",
+    FailureKind.LEFT_GOOD: "went back from the right result, or from where it could be reached, for good",
     FailureKind.LOOP: "at least a third of the steps say what an earlier one said",
     FailureKind.OUT_OF_BUDGET: "a limit of steps or tokens came first",
     FailureKind.NEVER_FOUND: "ended by itself without a result",

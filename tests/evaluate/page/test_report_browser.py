@@ -148,6 +148,10 @@ def test_print_leaves_the_controls_out(visit, html):
     page.emulate_media(media="print")
     assert page.locator("#shown .steps").is_visible()
     assert not page.locator("#list").is_visible()
+    assert not page.locator("#shown button").first.is_visible()
+    page.emulate_media(media="print", color_scheme="dark")
+    colour = "getComputedStyle(document.body).color"
+    assert page.evaluate(colour) == "rgb(28, 33, 40)", "dark ink on paper, whatever the screen"
 
 
 @pytest.mark.slow

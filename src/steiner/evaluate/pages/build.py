@@ -11,6 +11,7 @@ from steiner.evaluate.curves import Axis, ScalingCurve, scaling_curve
 from steiner.evaluate.failures import failure_without_text
 from steiner.evaluate.gather import Run, compare_runs
 from steiner.evaluate.intervals import Estimate
+from steiner.evaluate.metrics import curve_point
 from steiner.evaluate.pages.records import (
     EvaluationReport,
     FailureRow,
@@ -150,11 +151,8 @@ def metric_rows(
     samples: Sequence[SampleResult], other: Sequence[SampleResult], seed: int
 ) -> tuple[MetricRow, ...]:
     """Return pass@1 and, with several completions a question, the other metrics, of one limit of steps."""
-    beside = {m.name: _value(m.estimate) for m in measure_all(other, seed)} if other else {}
-    return tuple(
-        MetricRow(name=m.name, own=_value(m.estimate), other=beside.get(m.name))
-        for m in measure_all(samples, seed)
-    )
+    own, beside = _metrics(samples, seed), _metrics(other, seed) if other else {}
+    return tuple(MetricRow(name=name, own=value, other=beside.get(name)) for name, value in own.items())
 
 
 def own_curves(
@@ -208,6 +206,13 @@ def _under(
     known = limits_of(samples)
     wanted = known[0] if len(known) == len(limits) == 1 else limit
     return [sample for sample in samples if sample.max_steps == wanted]
+
+
+def _metrics(samples: Sequence[SampleResult], seed: int) -> dict[str, MetricValue]:
+    found = {m.name: _value(m.estimate) for m in measure_all(samples, seed)}
+    # As everywhere where a single point is shown: Wilson's interval if each question has one completion.
+    point = curve_point(samples, samples[0].max_steps, seed)
+    return found | {"pass@1": MetricValue(value=point.accuracy, low=point.low, high=point.high)}
 
 
 def _value(estimate: Estimate) -> MetricValue:
