@@ -22,6 +22,7 @@ Examples:
   steiner evaluate runs/first/sft/model --run runs/test --limits 2,4,8 --n 200 --output sft.json
   steiner evaluate runs/first/rl/model --run runs/test --limits 2,4,8 --n 200 --compare sft.json
   steiner evaluate MODEL --run runs/test --limits 4,8,16 --ban-repeats --soft-end=-4,6,12
+  steiner evaluate MODEL --run runs/test --limits 4 --samples 8 --temperature 1 --output pool.json
 """
 
 
@@ -37,6 +38,9 @@ def evaluate(
         "1,2,4,8,16"
     ),
     n: Annotated[int, typer.Option(min=1, help="The first so many problems.")] = 500,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Completions of each problem, with a temperature: for votes.")
+    ] = 1,
     max_reasoning_tokens: Annotated[
         int | None, typer.Option(min=16, help="Most tokens of reasoning, whatever the steps.")
     ] = None,
@@ -74,7 +78,14 @@ def evaluate(
         from steiner.core import InputError
 
         raise InputError(f"{output} exists: give another --output, or --force to replace it.")
+    if samples > 1 and temperature == 0:
+        from steiner.core import InputError
+
+        raise InputError(
+            "--samples above 1 needs a --temperature above 0: the completions would be the same."
+        )
     problems, stage = read_problems(run, stage, n)
+    problems = [problem for problem in problems for _ in range(samples)]
     before = None if against is None else saved.load(against)
     if before is not None:  # found out before the long work, not after it
         saved.shared_limit(before, set(steps), {problem.id for problem in problems})

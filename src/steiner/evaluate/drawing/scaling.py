@@ -24,7 +24,7 @@ from steiner.evaluate.drawing.svg import (
 )
 from steiner.evaluate.wording import interval, percent, points
 
-__all__ = ["NARROW", "WIDE", "Series", "baseline_title", "scaling_figure", "series_of"]
+__all__ = ["NARROW", "WIDE", "Series", "axis_place", "baseline_title", "scaling_figure", "series_of"]
 INSET = 12.0
 """Room between the plot's edges and its first and last point."""
 CHARACTER = 7.2
@@ -56,7 +56,9 @@ class _Axes(NamedTuple):
     """Where no limit stands."""
 
     def x(self, point: ScalingPoint) -> float:
-        place = self.open_end if point.x is None else _place(point.x, self.logarithmic)
+        return self.across(self.open_end if point.x is None else _place(point.x, self.logarithmic))
+
+    def across(self, place: float) -> float:
         inner = self.canvas.width - self.canvas.left - self.canvas.right - 2 * INSET
         share = (place - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return self.canvas.left + INSET + inner * share
@@ -87,8 +89,8 @@ def scaling_figure(curves: Sequence[ScalingCurve], canvas: Canvas = WIDE) -> Mar
 
     Budgets above zero stand on a logarithmic axis. A point without limit stands apart at the right.
     """
-    canvas = canvas._replace(right=24)  # names stand in the legend
     axes, series = _axes(curves, canvas), series_of(curves)
+    canvas = axes.canvas
     parts = [*_grid(axes, curves), *(_band(axes, one) for one in series if one.baseline is None)]
     parts += [_line(axes, one) for one in series]
     return drawing(
@@ -99,6 +101,12 @@ def scaling_figure(curves: Sequence[ScalingCurve], canvas: Canvas = WIDE) -> Mar
         text="; ".join(f"{curve.title}: {curve.verdict}" for curve in curves),
         class_=f"fig {'wide' if canvas.labels else 'narrow'}",
     )
+
+
+def axis_place(curves: Sequence[ScalingCurve], canvas: Canvas, budget: float) -> float:
+    """Return where a budget stands in the figure, from the left of the canvas."""
+    axes = _axes(curves, canvas)
+    return axes.across(_place(budget, axes.logarithmic))
 
 
 def _place(x: float, logarithmic: bool) -> float:
@@ -116,6 +124,7 @@ def _axes(curves: Sequence[ScalingCurve], canvas: Canvas) -> _Axes:
         high = open_end
     best = max(point.high for point in every)
     top = next(edge for edge in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0) if best <= edge or edge == 1.0)
+    canvas = canvas._replace(right=24)  # names stand in the legend
     return _Axes(canvas, low, high, logarithmic, top, open_end)
 
 

@@ -1,0 +1,216 @@
+"""What run.py measured, as a page with figures: page.md, new-inputs.svg, heldout-targets.svg.
+
+python recipes/countdown-cpu/page.py runs/countdown-cpu [docs/results/countdown-cpu.md]
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from steiner.evaluate.baselines import Baseline
+    from steiner.evaluate.curves import ScalingCurve
+    from steiner.evaluate.records import SampleResult
+    from steiner.evaluate.saved import SavedEvaluation
+
+NAMES = {
+    "new-inputs": "number sets that training never saw",
+    "heldout-targets": "targets that training never saw",
+}
+
+
+def write_page(out: Path, size: Any) -> str:
+    """Write the page and its figures; return its text."""
+    from run import SPLITS, TRAINED_STEPS
+
+    from steiner.evaluate.drawing.curve_file import curve_file
+    from steiner.store import atomic_write
+
+    parts = [heading(out, size)]
+    for split in SPLITS:
+        found = curve(out, split, size)
+        with atomic_write(out / f"{split}.json") as file:
+            file.write(found.model_dump_json(indent=1).encode())
+        title = f"Countdown, three numbers, {NAMES[split]}"
+        (out / f"{split}.svg").write_text(curve_file([found], title, trained_to=TRAINED_STEPS))
+        parts.append(section(out, split, found, size))
+    parts.append(training(out, size))
+    text = "\n".join(parts)
+    (out / "page.md").write_text(text)
+    return text
+
+
+def heading(out: Path, size: Any) -> str:
+    """Return what was done, where and how long it took."""
+    from run import LIMITS, TRAINED_STEPS
+
+    evaluation = load(out, "search", 0, "new-inputs")
+    where = evaluation.circumstances
+    minutes = (out / "minutes.txt").read_text().strip() if (out / "minutes.txt").exists() else "?"
+    return (
+        "# Accuracy against steps, on two cores\n\n"
+        f"`python recipes/countdown-cpu/run.py`, commit `{where.commit}`, {where.created[:10]}, "
+        f"{where.machine}; {minutes} minutes (what an earlier call had done not counted), seeds 0 to "
+        f"{size.seeds - 1}.\n\n"
+        "Countdown with three numbers from 1 to 20, targets and results to 30. Trained on paths of at most "
+        f"{TRAINED_STEPS} steps, measured with up to {max(LIMITS)}, greedily, under strict step control. "
+        "Intervals are 95% bootstrap intervals over problems, all seeds of a problem together. "
+        f"{shared(out)}\n"
+    )
+
+
+def shared(out: Path) -> str:
+    """Say that no test problem occurs in training, by the normalised question; InputError if one does."""
+    from run import SPLITS
+
+    from steiner.problems.source import check_disjoint, read_problems
+    from steiner.store import RunDir
+
+    with RunDir(out / "search" / "data", read_only=True) as run:
+        train = list(read_problems(run))
+    counts = []
+    for split in SPLITS:
+        with RunDir(out / split, read_only=True) as run:
+            test = list(read_problems(run))
+        check_disjoint(train, test)
+        counts.append(f"{len(test):,} of {split}")
+    tests = ", ".join(counts)
+    return (
+        f"None of the test problems ({tests}) is among the {len(train):,} of the training (checked by hash)."
+    )
+
+
+def curve(out: Path, split: str, size: Any) -> ScalingCurve:
+    """Return the curve of all seeds, with what the same tokens buy as votes."""
+    from steiner.evaluate.baselines import Pool
+    from steiner.evaluate.curves import Axis, scaling_curve
+
+    return scaling_curve(
+        [samples(out, "search", split, size)],
+        Axis.MAX_STEPS,
+        title="one long search",
+        pools=[
+            Pool("short searches", samples(out, "search", f"{split}-pool", size), graded=True),
+            Pool("a model of shortcuts", samples(out, "shortcut", f"{split}-pool", size), graded=True),
+        ],
+    )
+
+
+def section(out: Path, split: str, found: ScalingCurve, size: Any) -> str:
+    """Return one test set: figure, verdict, tables."""
+    lines = [
+        f"\n## {NAMES[split].capitalize()}\n",
+        f"![accuracy against steps]({split}.svg)\n",
+        f"{found.verdict}.",
+    ]
+    if found.warning:
+        lines.append(f"Mind: {found.warning}")
+    lines += [
+        "",
+        "| steps allowed | accuracy | 95% interval | by seed | steps taken | tokens |",
+        "|--:|--:|--:|---|--:|--:|",
+    ]
+    evaluations = [load(out, "search", seed, split) for seed in range(size.seeds)]
+    for point in found.points:
+        by_seed = [
+            mean(one.right for one in results.samples if one.max_steps == point.max_steps)
+            for results in evaluations
+        ]
+        lines.append(
+            f"| {point.label} | {point.accuracy:.1%} | {point.low:.1%}–{point.high:.1%} | "
+            f"{' '.join(f'{share:.1%}' for share in by_seed)} | {point.steps:.1f} | {point.tokens:,.0f} |"
+        )
+    lines += ["", *votes(found)]
+    return "\n".join(lines) + "\n"
+
+
+def votes(found: ScalingCurve) -> list[str]:
+    """Return what the tokens of each point buy otherwise."""
+    lines = [
+        "The same tokens spent on several short completions at temperature 1 (N of them; best of N is chosen "
+        "by the grader itself, which is allowed here: anyone can check a result). Completions of all seeds "
+        "are mixed, which favours the votes.",
+        "",
+        "| instead of | " + " | ".join(_title(one) for one in found.baselines) + " |",
+        "|--:|" + "---|" * len(found.baselines),
+    ]
+    for place, point in enumerate(found.points):
+        cells = []
+        for baseline in found.baselines:
+            bought = baseline.points[place]
+            if bought is None:
+                cells.append("–")
+            else:
+                low, high = 100 * bought.ahead_low, 100 * bought.ahead_high
+                ahead = f"{100 * bought.ahead:+.1f} ({low:+.1f}…{high:+.1f})"
+                cells.append(f"N={bought.k:.1f}: {bought.accuracy:.1%}; ahead by {ahead}")
+        lines.append(f"| {point.label} | {' | '.join(cells)} |")
+    return lines
+
+
+def _title(baseline: Baseline) -> str:
+    kind = "majority vote" if baseline.metric.value == "maj" else "best of N"
+    return f"{kind}, {baseline.title} ({baseline.tokens:,.0f} tokens each)"
+
+
+def training(out: Path, size: Any) -> str:
+    """Return what each training took."""
+    from run import KINDS
+
+    from steiner.train.stage import TrainingRecord
+
+    lines = [
+        "\n## Training\n",
+        "| model | seed | stage | parameters | tokens | seconds | last loss |",
+        "|---|--:|---|--:|--:|--:|--:|",
+    ]
+    for kind in KINDS:
+        for seed in range(size.seeds):
+            for stage in ("cpt", "sft"):
+                path = out / kind / f"seed-{seed}" / stage / "training.json"
+                record = TrainingRecord.model_validate_json(path.read_bytes())
+                loss = record.curve[-1].values.get("loss") if record.curve else None
+                last = "–" if loss is None else f"{loss:.4f}"
+                lines.append(
+                    f"| {kind} | {seed} | {stage.upper()} | {record.parameters:,} | {record.tokens:,} | "
+                    f"{record.seconds:,.0f} | {last} |"
+                )
+    return "\n".join(lines) + "\n"
+
+
+def load(out: Path, kind: str, seed: int, name: str) -> SavedEvaluation:
+    """Return one evaluation."""
+    from steiner.evaluate import saved
+
+    return saved.load(out / kind / f"seed-{seed}" / f"{name}.json")
+
+
+def samples(out: Path, kind: str, name: str, size: Any) -> list[SampleResult]:
+    """Return the samples of all seeds."""
+    return [one for seed in range(size.seeds) for one in load(out, kind, seed, name).samples]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the page anew from a finished run, and copy it with its figures where asked."""
+    from run import SIZES, SPLITS
+
+    out = Path(arguments[0])
+    seeds = len(list((out / "search").glob("seed-*")))
+    write_page(out, SIZES["full"]._replace(seeds=seeds))
+    if len(arguments) > 1:
+        target = Path(arguments[1])
+        text = (out / "page.md").read_text()
+        for split in SPLITS:
+            figure = f"{target.stem}-{split}.svg"
+            shutil.copy(out / f"{split}.svg", target.parent / figure)
+            text = text.replace(f"({split}.svg)", f"({figure})")
+        target.write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

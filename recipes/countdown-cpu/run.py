@@ -1,0 +1,233 @@
+"""Does accuracy rise with the steps that are allowed? Train, measure and draw it, on two cores in 90 minutes.
+
+    python recipes/countdown-cpu/run.py --output runs/countdown-cpu
+
+Models of 0.8M parameters learn Countdown with three numbers from paths of at most 12 steps and are measured
+with up to 24, beside what the same tokens buy as votes of short completions. Stopped at any moment, the same
+command goes on where it was. README.md says what the sizes are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+
+HERE = Path(__file__).resolve().parent
+SEARCH, SHORTCUT = "search", "shortcut"
+KINDS = (SEARCH, SHORTCUT)
+SPLITS = ("new-inputs", "heldout-targets")
+GAME = ("--numbers", "3", "--high", "20", "--target-high", "30", "--max-result", "30")
+TRAINED_STEPS = 12
+"""Most steps of a path in training."""
+LIMITS = (2, 4, 6, 8, 10, 12, 16, 20, 24)
+SHORT = {SEARCH: 4, SHORTCUT: 2}
+"""Steps of the completions that vote: what a model of each kind needs for a try or two."""
+WORDS = {
+    SEARCH: ("--per-question", "8", "--detours", "all"),
+    SHORTCUT: ("--per-question", "8", "--detours", "1"),
+}
+"""How paths are sampled: every failed branch is kept, or none."""
+
+
+class Size(NamedTuple):
+    """How big a run is."""
+
+    problems: int
+    heldout: int
+    cpt_tokens: int
+    sft_tokens: int
+    shortcut_tokens: int
+    samples: int
+    """Completions of each problem that vote."""
+    seeds: int
+    reasoning: int = 800
+    """Most tokens of reasoning; no trained model comes near them within 24 steps."""
+
+
+SIZES = {
+    "tiny": Size(20, 4, 2_000, 4_000, 4_000, 2, 2, reasoning=120),
+    "full": Size(4569, 492, 1_000_000, 9_000_000, 9_000_000, 6, 3),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make what is missing, then the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--output", type=Path, default=Path("runs/countdown-cpu"))
+    parser.add_argument("--seeds", type=int, help="trainings of each kind; the size's by default")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="trainings at a time")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    size = SIZES[given.size]
+    size = size._replace(seeds=given.seeds or size.seeds)
+    if given.job:
+        kind, seed = given.job.split(":")
+        run_job(given.output, size, kind, int(seed))
+        return
+    begin = time.monotonic()
+    make_data(given.output, size)
+    run_jobs(given.output, size, given.size, given.workers)
+    (given.output / "minutes.txt").write_text(f"{(time.monotonic() - begin) / 60:.1f}\n")
+    from page import write_page
+
+    typer.echo(write_page(given.output, size))
+
+
+def make_data(out: Path, size: Size) -> None:
+    """Make problems, step graphs, paths of both kinds, a tokenizer and the held-out problems."""
+    from steiner.problems.arithmetic import arithmetic_documents
+    from steiner.problems.countdown import Limits
+
+    search = out / SEARCH / "data"
+    search.parent.mkdir(parents=True, exist_ok=True)
+    steiner("problems", "countdown", "--run", search, "--count", size.problems, *GAME)
+    steiner("synthesize", "--run", search, "--truncations", 32, "--cut", "early", "--max-attempt-steps", 16)
+    steiner("graph", "--run", search)
+    if not (out / SHORTCUT / "data").is_dir():
+        part = out / SHORTCUT / "part"
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(search, part, ignore=shutil.ignore_patterns("lock*"))
+        part.rename(out / SHORTCUT / "data")
+    for kind in KINDS:
+        steiner(
+            "sample", "--run", out / kind / "data", *WORDS[kind], "--order", "sorted", "--rotate",
+            "--no-traces", "--max-steps", TRAINED_STEPS,
+        )  # fmt: skip
+    if not (out / "tokenizer").is_dir():
+        steiner("tokenizer", "--run", search, "--numbers-to", 30, "--output", out / "tokenizer")
+    for kind in KINDS:
+        steiner("dataset", "--run", out / kind / "data", "--tokenizer", out / "tokenizer")
+    for split in SPLITS:
+        steiner(
+            "problems", "countdown", "--run", out / split, "--count", size.heldout, "--split", split,
+            *GAME,
+        )  # fmt: skip
+    facts = out / "arithmetic.txt"
+    if not facts.exists():
+        facts.write_text("\n\n".join(arithmetic_documents(30, Limits(max_result=30), seed=0)))
+
+
+def run_jobs(out: Path, size: Size, name: str, workers: int) -> None:
+    """Train and measure every model, `workers` at a time, each on one core in a process of its own."""
+    jobs = [(kind, seed) for seed in range(size.seeds) for kind in KINDS]
+    done: list[tuple[str, int]] = []
+    stop = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(out, jobs, done, stop), daemon=True)
+    watcher.start()
+
+    def one(job: tuple[str, int]) -> None:
+        kind, seed = job
+        folder = out / kind / f"seed-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            *(sys.executable, str(HERE / "run.py"), "--job", f"{kind}:{seed}"),
+            *("--output", str(out), "--size", name, "--seeds", str(size.seeds)),
+        ]
+        with (folder / "log.txt").open("ab") as log:
+            # One thread each: two trainings side by side do more than one on two cores.
+            variables = os.environ | {"OMP_NUM_THREADS": "1"}
+            code = subprocess.run(command, stdout=log, stderr=log, env=variables, check=False).returncode
+        if code:
+            raise SystemExit(f"{kind}, seed {seed}, failed with exit code {code}; see {folder / 'log.txt'}")
+        done.append(job)
+
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(one, jobs))
+    finally:
+        stop.set()
+
+
+def _watch(
+    out: Path, jobs: Sequence[tuple[str, int]], done: list[tuple[str, int]], stop: threading.Event
+) -> None:
+    """Say now and then how far the trainings are, by the last lines of their logs."""
+    while not stop.wait(30):
+        lines = []
+        for kind, seed in jobs:
+            log = out / kind / f"seed-{seed}" / "log.txt"
+            if (kind, seed) not in done and log.exists():
+                said = log.read_text(errors="replace").replace("\r", "\n").split("\n")
+                last = next((line for line in reversed(said) if line.strip()), "")
+                lines.append(f"  {kind}, seed {seed}: {last.strip()[:90]}")
+        typer.echo(f"{len(done)} of {len(jobs)} models done\n" + "\n".join(lines))
+
+
+def run_job(out: Path, size: Size, kind: str, seed: int) -> None:
+    """Train one model and measure it."""
+    folder = out / kind / f"seed-{seed}"
+    model = train(out, folder, kind, seed, size)
+    for split in SPLITS:
+        if kind == SEARCH:
+            evaluate(
+                model, out / split, folder / f"{split}.json", size, "--limits", ",".join(map(str, LIMITS))
+            )
+        evaluate(
+            model, out / split, folder / f"{split}-pool.json", size, "--limits", SHORT[kind],
+            "--samples", size.samples, "--temperature", 1, "--seed", seed,
+        )  # fmt: skip
+
+
+def train(out: Path, folder: Path, kind: str, seed: int, size: Size) -> Path:
+    """Pre-train and fine-tune, or go on, or find it done; return the model."""
+    from steiner.cli.train import load_toml
+    from steiner.cli.ui import RichProgress
+    from steiner.train.settings import CptSettings, SftSettings
+    from steiner.train.supervised import train_cpt, train_sft
+
+    base = load_toml(CptSettings, HERE / "cpt.toml")
+    dataset = str(out / kind / "data" / "dataset")
+    cpt = changed(
+        base, output=str(folder / "cpt"), dataset=dataset, text=[str(out / "arithmetic.txt")],
+        tokens=size.cpt_tokens, seed=seed,
+        model={"architecture": base.model.architecture, "tokenizer": str(out / "tokenizer")},
+    )  # fmt: skip
+    train_cpt(cpt, progress=RichProgress())
+    tokens = size.sft_tokens if kind == SEARCH else size.shortcut_tokens
+    sft = changed(
+        load_toml(SftSettings, HERE / "sft.toml"), output=str(folder / "sft"), dataset=dataset, tokens=tokens,
+        seed=seed, model={"path": str(folder / "cpt" / "model")},
+    )  # fmt: skip
+    train_sft(sft, progress=RichProgress())
+    return folder / "sft" / "model"
+
+
+def evaluate(model: Path, test: Path, output: Path, size: Size, *more: object) -> None:
+    """Measure a model on the held-out problems, unless that was done."""
+    if not output.exists():
+        steiner(
+            "evaluate", model, "--run", test, "--n", size.heldout, "--max-reasoning-tokens", size.reasoning,
+            "--output", output, *more,
+        )  # fmt: skip
+
+
+def changed(settings: Any, **changes: Any) -> Any:
+    """Return settings with some values changed, checked anew."""
+    return type(settings).model_validate(settings.model_dump() | changes)
+
+
+def steiner(*words: object) -> None:
+    """Run one command; one that is done returns at once."""
+    from steiner.cli.main import app
+
+    code = app([str(word) for word in words], standalone_mode=False)
+    if code:
+        raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()
