@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import JsonValue
 
 from steiner.core import InputError, ResumeError, StepBudget
-from steiner.evaluate.inspect_samples import facts_of, is_right, read_sample
+from steiner.evaluate.inspect_samples import ReadSample, facts_of, is_right, read_sample
 from steiner.evaluate.records import SampleResult
 from steiner.evaluate.saved import AskedQuestion, Circumstances, SavedEvaluation, WrittenPath
 
 if TYPE_CHECKING:
     from inspect_ai import Task
-    from inspect_ai.log import EvalLog
+    from inspect_ai.log import EvalLog, EvalSample
     from inspect_ai.model import GenerateConfig
 
 SETTINGS = "settings.json"
+AT_ONCE = 256
+"""Samples of a log that are in memory together while it is read."""
+UNREAD = ("events", "store", "attachments")
+"""Parts of a sample that nothing here asks for."""
 
 
 class Counts(NamedTuple):
@@ -85,28 +89,51 @@ def run_task(
         score_display=False,
         **config.model_dump(exclude_none=True),
     )
-    return read_run(read_eval_log(logs[0].location))
+    location = logs[0].location
+    return read_run(read_eval_log(location, header_only=True), stored_samples(location))
 
 
-def read_run(log: EvalLog) -> BenchmarkRun:
-    """Return what a log holds, from `steiner eval` or from `inspect eval` on one of our tasks."""
-    samples = log.samples or []
-    answered = [sample for sample in samples if sample.scores and sample.error is None]
+def stored_samples(location: str) -> Iterator[EvalSample]:
+    """Yield the samples of a log, some at a time and without their events, which are most of it."""
+    import inspect_ai.log as logs
+
+    some = getattr(logs, "read_eval_log_samples_by_id", None)
+    if some is None:  # an older inspect-ai
+        yield from logs.read_eval_log(location).samples or ()
+        return
+    names = [(sample.id, sample.epoch) for sample in logs.read_eval_log_sample_summaries(location)]
+    for begin in range(0, len(names), AT_ONCE):
+        yield from some(location, names[begin : begin + AT_ONCE], exclude_fields=set(UNREAD))
+
+
+def read_run(log: EvalLog, samples: Iterable[EvalSample] | None = None) -> BenchmarkRun:
+    """Return what a log holds, from `steiner eval` or from `inspect eval` on one of our tasks.
+
+    Args:
+        log: may be the header alone.
+        samples: in place of those of the log.
+    """
     limits = (
         (log.plan.config.extra_body or log.eval.model_generate_config.extra_body or {}) if log.plan else {}
     )
     max_steps = limits.get("max_steps")
-    read = [read_sample(sample, max_steps) for sample in answered]
+    read: list[ReadSample] = []
+    facts: list[dict[str, object]] = []
     by_subset: dict[str, list[bool]] = {}
-    for sample in answered:
+    count = 0
+    for sample in (log.samples or ()) if samples is None else samples:
+        count += 1
+        if not sample.scores or sample.error is not None:
+            continue
+        read.append(read_sample(sample, max_steps))
+        facts.append(facts_of(sample))
         if subset := sample.metadata.get("subset"):
             by_subset.setdefault(str(subset), []).append(is_right(sample))
-    facts = [facts_of(sample) for sample in answered]
     unclosed = [fact for fact in facts if not fact.get("closed", True)]
     expected = (log.eval.dataset.samples or 0) * (log.eval.config.epochs or 1)
     counts = Counts(
-        done=len(answered),
-        errors=max(expected, len(samples)) - len(answered),
+        done=len(read),
+        errors=max(expected, count) - len(read),
         unclosed=len(unclosed),
         forced=sum(bool(fact.get("forced")) for fact in unclosed),
         cut=sum(bool(fact.get("cut")) for fact in facts),
