@@ -60,7 +60,7 @@ def test_the_samples_are_those_of_separate_runs(model, problems, temperature):
 
 def test_other_seeds_agree_within_the_interval(model, problems):
     """Separate runs of which each draws its own tokens."""
-    many = problems * 12
+    many = problems * 6
     made = LocalEngine.load(model, temperature=1.0, seed=1, max_answer_tokens=5)
     together, _ = run_evaluation(made, many, LIMITS, is_lucky, max_reasoning_tokens=ROOM)
     for limit in LIMITS:
