@@ -99,7 +99,7 @@ def commands(given: argparse.Namespace, address: str, place: Path) -> dict[str, 
         task.write_text(INSPECT_TASK.format(file=str(file)))
         program = Path(sys.executable).with_name("inspect")
         return [
-            *(str(program), "eval", str(task), "--model", "openai-api/here/model", "--display", "none"),
+            *(str(program), "eval", task.name, "--model", "openai-api/here/model", "--display", "none"),
             *("--max-connections", str(AT_ONCE), "--max-tokens", tokens, "--temperature", "0"),
             *("--log-dir", str(file.with_suffix(""))),
         ]
@@ -110,23 +110,13 @@ def commands(given: argparse.Namespace, address: str, place: Path) -> dict[str, 
         (folder / "sums.yaml").write_text(LM_EVAL_TASK.format(file=file, tokens=tokens))
         where = f"model=model,base_url={url}/chat/completions,num_concurrent={AT_ONCE},tokenizer_backend=None"
         return [
-            *(str(given.lm_eval_python), "-m", "lm_eval", "--model", "local-chat-completions"),
+            *(str(given.lm_eval_python.absolute()), "-m", "lm_eval", "--model", "local-chat-completions"),
             *("--tasks", "sums", "--include_path", str(folder), "--apply_chat_template"),
             *("--model_args", where, "--output_path", str(folder), "--log_samples"),
         ]
 
     def bare(file: Path) -> list[str]:
-        return [
-            sys.executable,
-            __file__,
-            "bare",
-            "--place",
-            str(file),
-            "--address",
-            address,
-            "--tokens",
-            tokens,
-        ]
+        return [sys.executable, str(Path(__file__).resolve()), address, str(file), tokens]
 
     found = {"bare aiohttp loop": bare, "steiner eval": ours, "inspect-ai": inspect}
     return found | ({"lm-evaluation-harness": lm_eval} if given.lm_eval_python else {})
@@ -154,9 +144,11 @@ def watch(command: Sequence[str], running: Running, log: Path) -> tuple[Rate, fl
     }
     cpu = 0.0
     with log.open("wb") as output:
-        process = psutil.Popen(list(command), stdout=output, stderr=subprocess.STDOUT, env=variables)
+        process = psutil.Popen(
+            list(command), stdout=output, stderr=subprocess.STDOUT, env=variables, cwd=log.parent
+        )
         while process.poll() is None:
-            time.sleep(0.05)
+            time.sleep(0.1)
             now = written(running.address)
             if now != last:
                 first = time.perf_counter() if last == base else first
