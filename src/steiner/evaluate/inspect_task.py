@@ -18,7 +18,7 @@ from inspect_ai.model import ContentReasoning, GenerateConfig, ModelOutput
 from inspect_ai.scorer import CORRECT, INCORRECT, Score, Scorer, Target, accuracy, scorer, stderr
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
-from steiner.core import InputError, Problem
+from steiner.core import InputError, Problem, parse_settings
 from steiner.evaluate.benchmarks import DataOptions, Loaded, find_benchmark, load_benchmark, read_reply
 from steiner.evaluate.inspect_hidden import hidden_problem, hide, is_hidden, reveal
 from steiner.evaluate.inspect_provider import SteinerAPI
@@ -63,7 +63,7 @@ def make_task(
 @task(name="benchmark")
 def benchmark_task(
     benchmark: str,
-    data: str = "",
+    data: str | list[str] = "",
     seed: int = 0,
     limit: int | None = None,
     keep_choices: bool = False,
@@ -71,12 +71,52 @@ def benchmark_task(
     template: str = PROMPT_MARK,
 ) -> Task:
     """Any benchmark of the catalogue, for `inspect eval … -T benchmark=gsm8k -T data=test.jsonl`."""
-    options = DataOptions(
-        data=tuple(part for part in data.split(",") if part),
+    return data_task(
+        benchmark,
+        data,
         seed=seed,
         limit=limit,
         keep_choices=keep_choices,
+        system=system,
+        template=template,
     )
+
+
+def data_task(
+    benchmark: str,
+    data: str | list[str],
+    *,
+    seed: int,
+    limit: int | None,
+    keep_choices: bool,
+    system: str,
+    template: str,
+    rows: str = "",
+) -> Task:
+    """Load a benchmark and return its task.
+
+    Args:
+        benchmark: its name in the catalogue.
+        data: files or a hub id; several as a list or with commas, which a command line makes a list of.
+        seed: of draws and of the order of options.
+        limit: ask only so many questions.
+        keep_choices: leave options in the order of the file.
+        system: message before the question.
+        template: text with `{question}` in it.
+        rows: FROM:TO, counted from 0.
+
+    Raises:
+        InputError: if there is no such benchmark, or its data cannot be read.
+    """
+    parts = data.split(",") if isinstance(data, str) else data
+    values = {
+        "data": tuple(part for part in parts if part),
+        "seed": seed,
+        "limit": limit,
+        "keep_choices": keep_choices,
+        "rows": rows,
+    }
+    options = parse_settings(DataOptions, values, "the task's arguments")
     return make_task(
         load_benchmark(find_benchmark(benchmark), options), seed=seed, system=system, template=template
     )
