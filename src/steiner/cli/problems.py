@@ -62,6 +62,7 @@ Examples:
   steiner problems countdown --run runs/first
   steiner problems countdown --run runs/small --numbers 3 --high 9 --max-result 60 --count 500
   steiner problems countdown --run runs/test --split heldout-targets --count 500
+  steiner problems countdown --run runs/talk --numbers 3 --high 20 --language mixed --siblings 3
 """
 GYM_EXAMPLES = """\b
 Examples:
@@ -94,6 +95,16 @@ def countdown(
     operators: Annotated[str, typer.Option(help="Some of +-*/.")] = "+-*/",
     heldout: Annotated[float, typer.Option(help="Share of targets that training never sees.")] = 0.1,
     split: Annotated[str, typer.Option(help="train, heldout-targets or new-inputs.")] = "train",
+    language: Annotated[
+        str, typer.Option(help="Of the questions: en, zh, or mixed, by the numbers and the seed.")
+    ] = "en",
+    chinese_share: Annotated[
+        float, typer.Option(help="Share of the number sets whose questions are Chinese, if mixed.")
+    ] = 0.5,
+    siblings: Annotated[
+        int,
+        typer.Option(help="After each problem up to so many with the same numbers, for conversations."),
+    ] = 0,
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
@@ -115,6 +126,9 @@ def countdown(
         "operators": operators,
         "heldout_target_share": heldout,
         "seed": seed,
+        "language": language,
+        "chinese_share": chinese_share,
+        "siblings": siblings,
     }
     values = {"n": count, "split": split, "countdown": sizes}
     settings = parse_settings(CountdownProblems, values, "steiner problems countdown")

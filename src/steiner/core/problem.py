@@ -79,9 +79,21 @@ class Problem(Record):
 
     @cached_property
     def question_key(self) -> str:
-        """Hash of the normalised question, to find the same question in training and test sets."""
-        text = unicodedata.normalize("NFKC", self.question).casefold()
+        """Hash of the normalised question, to find the same question in training and test sets.
+
+        A question that is numbers and a target (`facts`) is the same in every language and wording.
+        """
+        text = unicodedata.normalize("NFKC", self._game() or self.question).casefold()
         return digest(["".join(text.split()), [c.strip() for c in self.choices]])
+
+    def _game(self) -> str:
+        """Return the one wording of a question that is numbers and a target; empty for other questions."""
+        numbers, target = self.facts.get("numbers"), self.facts.get("target")
+        if not self.task or not isinstance(target, int) or not isinstance(numbers, list | tuple):
+            return ""
+        if not all(isinstance(number, int) for number in numbers):
+            return ""
+        return f"Make {target} from {' '.join(map(str, sorted(numbers)))}."
 
     def blind(self) -> Question:
         """Return the view that must not know the answer."""

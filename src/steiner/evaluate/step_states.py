@@ -1,8 +1,8 @@
 """What each step of a completion is worth, where the task lets it be known exactly.
 
 Countdown and the game of 24 have states: the numbers left. A step is read in the wording of docs/design.md
-("Countdown text"), checked, and looked up: can the target still be made from there? For questions with a
-number as their answer it is only known whether a step's summary ends in it.
+("Countdown text"), in any of its languages, checked, and looked up: can the target still be made from there?
+For questions with a number as their answer it is only known whether a step's summary ends in it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from steiner.problems.countdown_states import (
     operations,
     reaches,
 )
+from steiner.problems.countdown_words import says_hit
 
 _NUMBERS = re.compile(r"(?<![\d.])\d{1,9}(?:[ ,]+\d{1,9})*(?![\d.])")
 _EQUATION = re.compile(r"(?<![\d.])(\d{1,9})\s*([-+*/])\s*(\d{1,9})\s*=\s*(\d{1,9})(?![\d.])")
@@ -95,7 +96,7 @@ def _read_countdown(start: State, target: int, limits: Limits, steps: Sequence[S
                 state=None if state is None else _text(state),
                 alive=state is not None and len(state) > 1 and reaches(state, target, limits),
                 result=result,
-                claims=bool(result) and (left == (target,) or "off by 0" in step.reflection),
+                claims=bool(result) and (left == (target,) or says_hit(step.reflection)),
                 error=error,
             )
         )

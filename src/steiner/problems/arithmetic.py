@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from steiner.problems.countdown_states import Limits, operations
+from steiner.problems.countdown_words import comparison
 
 NEAR = 4
 """Misses by at most this are near ones."""
 
 
 def arithmetic_documents(
-    largest: int, limits: Limits, *, seed: int, lines: int = 16, repeats: int = 4
+    largest: int,
+    limits: Limits,
+    *,
+    seed: int,
+    lines: int = 16,
+    repeats: int = 4,
+    languages: Sequence[str] = ("en",),
 ) -> Iterator[str]:
     """Yield documents of `lines` lines: equations (`3 + 5 = 8`) and as many comparisons, in seeded order.
 
     Every operation on two numbers from 0 to `largest` that `limits` allow occurs `repeats` times, sums and
     products in both orders. A quarter of the comparisons are hits: in paths they are so rare that a small
     model first learns how often they come, and claims them at random, long before it learns to compare. Half
-    are near misses, which are what it takes for hits last of all.
+    are near misses, which are what it takes for hits last of all. Comparisons are in each of `languages` by
+    turns.
     """
     facts: list[str] = []
     for small in range(largest + 1):
@@ -30,29 +38,22 @@ def arithmetic_documents(
                     facts.append(f"{operation.right} {operation.op} {operation.left} = {operation.result}")
     for repeat in range(repeats):
         rng = random.Random(f"{seed}:arithmetic:{repeat}")
-        order = facts + [_comparison(largest, rng) for _ in facts]
+        said = [_comparison(largest, rng, languages[i % len(languages)]) for i in range(len(facts))]
+        order = facts + said
         rng.shuffle(order)
         for begin in range(0, len(order), lines):
             yield "\n".join(order[begin : begin + lines])
 
 
-def comparison(target: int, got: int) -> str:
-    """Word how far a number is from the target; every path that reaches a last number says it so.
-
-    A distance and no bare verdict: it is something to compute in every such step, not only in the rare hit.
-    """
-    return f"target {target} , got {got} , off by {abs(target - got)}"
-
-
-def _comparison(largest: int, rng: random.Random) -> str:
+def _comparison(largest: int, rng: random.Random, language: str) -> str:
     """Draw a comparison: a hit in four, two misses by at most `NEAR`, and one by whatever comes."""
     target = rng.randint(0, largest)
     kind = rng.randrange(4)
     if kind == 0:
-        return comparison(target, target)
+        return comparison(target, target, language)
     if kind == 1:
-        return comparison(target, rng.randint(0, largest))
-    return comparison(target, rng.choice([n for n in _near(target, largest) if n != target]))
+        return comparison(target, rng.randint(0, largest), language)
+    return comparison(target, rng.choice([n for n in _near(target, largest) if n != target]), language)
 
 
 def _near(target: int, largest: int) -> range:

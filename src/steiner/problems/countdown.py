@@ -14,8 +14,9 @@ from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cached_property
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from steiner.core import InputError, Problem, Settings
 from steiner.problems.countdown_states import (
@@ -33,12 +34,12 @@ from steiner.problems.countdown_states import (
     operations,
     outcomes,
     problem_from,
-    question_text,
     reaches,
     solutions,
     solve,
     state_key,
 )
+from steiner.problems.countdown_words import question_text
 
 __all__ = [
     "ANY",
@@ -104,6 +105,18 @@ class CountdownSettings(Settings):
     """Share of the number sets that training never sees."""
     seed: int = 0
     """Decides which problems are drawn and in which order, never which split they belong to."""
+    language: Literal["en", "zh", "mixed"] = "en"
+    """Of the questions. `mixed`: each number set has one of both, by the seed."""
+    chinese_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of the number sets whose questions are Chinese, where `language` is `mixed`."""
+    siblings: int = Field(default=0, ge=0)
+    """After each problem up to so many others with the same numbers, for conversations."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out fields that came later, at their defaults, so that older runs can be gone on with."""
+        later = {"language": "en", "chinese_share": 0.5, "siblings": 0}
+        return {name: v for name, v in handler(self).items() if name not in later or later[name] != v}
 
     @model_validator(mode="after")
     def _check(self) -> CountdownSettings:
@@ -129,24 +142,40 @@ class CountdownSettings(Settings):
 def generate(settings: CountdownSettings, n: int, split: Split | str = Split.TRAIN) -> Iterator[Problem]:
     """Yield `n` distinct solvable problems of a split; fewer problems are a prefix of more.
 
-    As in Stream of Search the target is drawn first, uniformly, then numbers until they reach it.
+    As in Stream of Search the target is drawn first, uniformly, then numbers until they reach it. Every
+    language has the same numbers and targets.
 
     Raises:
         InputError: if the split is unknown or holds fewer than `n` problems; it says how many it holds.
     """
     space = _Space(settings, _parse_split(split))
     found = 0
-    for state, target in itertools.islice(space.draw(), n):
+    pairs = space.with_siblings(space.draw()) if settings.siblings else space.draw()
+    for state, target in itertools.islice(pairs, n):
         derivation = solve(state, target, settings.limits)
         assert derivation is not None, "only reachable targets are drawn"
         found += 1
-        yield problem_from(state, target, derivation, settings.limits, source=f"countdown:{space.split}")
+        yield problem_from(
+            state,
+            target,
+            derivation,
+            settings.limits,
+            source=f"countdown:{space.split}",
+            language=language_of(settings, state),
+        )
     if found < n:
         raise InputError(
             f"{n:,} problems were asked for, but with these settings the split '{space.split}' holds "
             f"only {found:,} distinct solvable problems: ask for fewer, or widen the ranges of numbers or "
             "targets."
         )
+
+
+def language_of(settings: CountdownSettings, state: State) -> str:
+    """Return the language of all questions with these numbers: a conversation about them stays in it."""
+    if settings.language != "mixed":
+        return settings.language
+    return "zh" if _unit("language", settings.seed, *state) < settings.chinese_share else "en"
 
 
 def is_heldout_target(target: int, share: float) -> bool:
@@ -201,6 +230,24 @@ class _Space:
             yield pair
         if settings.count <= 3 and settings.input_count <= COUNTABLE:
             yield from self._shuffled(rng, seen)
+
+    def with_siblings(self, pairs: Iterator[tuple[State, int]]) -> Iterator[tuple[State, int]]:
+        """Yield each pair, then other targets that its numbers reach, all of the same split and each once."""
+        settings = self.settings
+        rng = random.Random(f"{settings.seed}:countdown:{self.split}:siblings")
+        seen: set[tuple[State, int]] = set()
+        for pair in pairs:
+            if pair in seen:
+                continue
+            seen.add(pair)
+            yield pair
+            state = pair[0]
+            others = [target for target in self.targets if (state, target) not in seen]
+            rng.shuffle(others)
+            reached = (target for target in others if reaches(state, target, settings.limits))
+            for target in itertools.islice(reached, settings.siblings):
+                seen.add((state, target))
+                yield state, target
 
     def _has_input(self, state: State) -> bool:
         if self.split is Split.HELDOUT_TARGETS:

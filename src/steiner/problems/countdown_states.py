@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from steiner.core import Grading, InputError, Problem
+from steiner.problems.countdown_words import question_text
 
 TASK = "countdown"
 """`Problem.task` of these problems."""
@@ -216,12 +217,9 @@ def _parse_equation(text: str) -> tuple[int, str, int, int]:
     return int(parts[0]), parts[1], int(parts[2]), int(parts[4])
 
 
-def question_text(numbers: Iterable[int], target: int) -> str:
-    """Return the question, for example `Make 24 from 3 5 7.`."""
-    return f"Make {target} from {' '.join(map(str, sorted(numbers)))}."
-
-
-def make_problem(numbers: Iterable[int], target: int, limits: Limits = ANY, *, source: str = TASK) -> Problem:
+def make_problem(
+    numbers: Iterable[int], target: int, limits: Limits = ANY, *, source: str = TASK, language: str = "en"
+) -> Problem:
     """Build the problem with a reference expression as its answer; limits are among its facts.
 
     Raises:
@@ -231,11 +229,17 @@ def make_problem(numbers: Iterable[int], target: int, limits: Limits = ANY, *, s
     derivation = solve(state, target, limits)
     if derivation is None:
         raise InputError(f"{question_text(state, target)} has no solution with whole, non-negative results.")
-    return problem_from(state, target, derivation, limits, source=source)
+    return problem_from(state, target, derivation, limits, source=source, language=language)
 
 
 def problem_from(
-    state: State, target: int, derivation: Sequence[Operation], limits: Limits = ANY, *, source: str = TASK
+    state: State,
+    target: int,
+    derivation: Sequence[Operation],
+    limits: Limits = ANY,
+    *,
+    source: str = TASK,
+    language: str = "en",
 ) -> Problem:
     """Build the problem from a derivation that is known.
 
@@ -248,10 +252,11 @@ def problem_from(
     if set(limits.operators) != set(OPERATORS):
         facts["operators"] = "".join(op for op in OPERATORS if op in limits.operators)
     return Problem(
-        question=question_text(state, target),
+        question=question_text(state, target, language),
         answer=expression(derivation) if derivation else str(target),
         grading=Grading.TASK,
         task=TASK,
         facts=facts,
         source=source,
+        language=language,
     )

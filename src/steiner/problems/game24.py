@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from steiner.core import Grading, Problem
-from steiner.problems.countdown_states import expression, make_state, question_text, solve
+from steiner.problems.countdown_states import expression, make_state, solve
+from steiner.problems.countdown_words import question_text
 
 TASK = "game24"
 TARGET = 24

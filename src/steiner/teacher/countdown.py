@@ -57,7 +57,7 @@ class SymbolicCountdownTeacher:
         Raises:
             InputError: if the problem is no Countdown problem or cannot be solved.
         """
-        walk = _Walk(Game.of(problem.id, problem.task, problem.facts), ())
+        walk = _Walk(Game.of(problem.id, problem.task, problem.facts, problem.language), ())
         _walk_to_target(walk, FROM_QUESTION, rng)
         return self._trace(problem, walk, "draft", {})
 
@@ -69,7 +69,7 @@ class SymbolicCountdownTeacher:
         Raises:
             InputError: if the question is no Countdown question.
         """
-        walk = _Walk(Game.of(question.text, question.task, question.facts), prefix)
+        walk = _Walk(Game.of(question.text, question.task, question.facts, question.language), prefix)
         heuristic = rng.choice(HEURISTICS)
         for _ in range(max_steps):
             if walk.is_solved or not self._search_on(walk, heuristic, rng):
@@ -85,7 +85,7 @@ class SymbolicCountdownTeacher:
         Raises:
             InputError: if the problem is no Countdown problem or cannot be solved.
         """
-        walk = _Walk(Game.of(problem.id, problem.task, problem.facts), attempt.steps)
+        walk = _Walk(Game.of(problem.id, problem.task, problem.facts, problem.language), attempt.steps)
         back_to = next((index for index in walk.line() if walk.is_alive(index)), FROM_QUESTION)
         _walk_to_target(walk, back_to, rng)
         return self._trace(problem, walk, "truncate-reveal", {"back_to": back_to})
@@ -169,7 +169,7 @@ class _Walk:
         if self.steps and parent != len(self.steps) - 1:
             last = self.steps[-1]
             self.steps[-1] = TraceStep(step=give_up(last.step), parent=last.parent, state=last.state)
-        text, key = step_text(self.state(parent), operation, self.game.target)
+        text, key = step_text(self.state(parent), operation, self.game.target, self.game.language)
         self.steps.append(TraceStep(step=text, parent=parent, state=key))
         self._states.append(operation.next_state)
         self._seen.add(operation.next_state)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from steiner.core import Problem, Step
-from steiner.problems.arithmetic import comparison
 from steiner.problems.countdown import Limits, Operation, State, make_state, operations, state_key
+from steiner.problems.countdown_words import numbers_of_name, numbers_of_summary, says_comparison
 from steiner.teacher.countdown_text import Game
 
 _EQUATION = re.compile(r"\s*(\d{1,9}) ([-+*/]) (\d{1,9}) = (\d{1,9})\s*")
@@ -24,7 +24,7 @@ class Reading(NamedTuple):
 
 
 class CountdownReader:
-    """Reads the wording of `teacher.countdown_text` back into states and checks every step.
+    """Reads the wording of `teacher.countdown_text`, in any language, back into states; checks every step.
 
     A step is sound if it starts from a state that the search has reached, takes an operation that is allowed
     there, computes it correctly, and says correctly what is left and whether that is the target.
@@ -40,12 +40,12 @@ class CountdownReader:
         reached = {game.start}
         readings = []
         for step in steps:
-            start = _state(step.name.removeprefix("From "))
+            start = _state(numbers_of_name(step.name))
             operation = None if start is None else _operation(start, step.thought, game.limits)
             sound = (
                 operation is not None
                 and start in reached
-                and _state(step.summary.removeprefix("left ")) == operation.next_state
+                and _state(numbers_of_summary(step.summary)) == operation.next_state
                 and _says_truth(step, operation.next_state, game.target)
             )
             state = None
@@ -83,4 +83,4 @@ def _says_truth(step: Step, state: State, target: int) -> bool:
     """Whether the reflection of a step that leaves one number compares it correctly with the target."""
     if len(state) > 1:
         return True
-    return step.reflection.strip() == comparison(target, state[0])
+    return says_comparison(step.reflection, target, state[0])

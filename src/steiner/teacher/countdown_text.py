@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from steiner.core import InputError, Step, TraceStep
-from steiner.problems.arithmetic import comparison
 from steiner.problems.countdown import (
     OPERATORS,
     TASK,
@@ -18,11 +17,14 @@ from steiner.problems.countdown import (
     make_state,
     state_key,
 )
+from steiner.problems.countdown_words import WORDS, comparison, words_of
 
-GO_ON = "go on"
-"""Reflection of a step that leaves more than one number."""
-DEAD_END = "dead end , go back"
-"""Reflection of a step that leaves more than one number, where the search goes back after it."""
+GO_ON = WORDS["en"].go_on
+"""Reflection of a step that leaves more than one number, in English."""
+DEAD_END = WORDS["en"].dead_end
+"""Reflection of a step that leaves more than one number, where the search goes back after it, in English."""
+_DEAD_ENDS = {words.go_on: words.dead_end for words in WORDS.values()}
+_GO_ONS = {dead_end: go_on for go_on, dead_end in _DEAD_ENDS.items()}
 
 
 class Game(NamedTuple):
@@ -33,9 +35,11 @@ class Game(NamedTuple):
     start: State
     target: int
     limits: Limits
+    language: str = "en"
+    """Of the question, and so of the steps."""
 
     @classmethod
-    def of(cls, name: str, task: str, facts: Mapping[str, Any]) -> Game:
+    def of(cls, name: str, task: str, facts: Mapping[str, Any], language: str = "en") -> Game:
         """Read `Problem.facts`: `numbers`, `target` and, where they are limited, `max_result`, `operators`.
 
         Raises:
@@ -49,7 +53,7 @@ class Game(NamedTuple):
         try:
             start = make_state(int(number) for number in facts["numbers"])
             limits = Limits(facts.get("max_result"), facts.get("operators", OPERATORS))
-            game = cls(name, start, int(facts["target"]), limits)
+            game = cls(name, start, int(facts["target"]), limits, language)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"Countdown problem {name} needs the facts 'numbers' (a list of whole numbers) and 'target' "
@@ -66,15 +70,16 @@ def is_leaf(state: State) -> bool:
 
 
 @lru_cache(maxsize=1 << 16)
-def step_text(state: State, operation: Operation, target: int) -> tuple[Step, str]:
+def step_text(state: State, operation: Operation, target: int, language: str = "en") -> tuple[Step, str]:
     """Word the step that does `operation` in `state`; return it with the key of the state it reaches."""
+    words = words_of(language)
     left = " ".join(map(str, operation.next_state))
     after = operation.next_state
-    reflection = comparison(target, after[0]) if is_leaf(after) else GO_ON
+    reflection = comparison(target, after[0], language) if is_leaf(after) else words.go_on
     step = Step(
-        name=f"From {' '.join(map(str, state))}",
+        name=words.name.format(numbers=" ".join(map(str, state))),
         thought=operation.equation,
-        summary=f"left {left}",
+        summary=words.summary.format(numbers=left),
         reflection=reflection,
     )
     return step, state_key(operation.next_state)
@@ -93,12 +98,14 @@ def read_state(item: TraceStep) -> State:
 
 def give_up(step: Step) -> Step:
     """Return the step as it reads where the search goes back after it; it may say why already."""
-    return step.model_copy(update={"reflection": DEAD_END}) if step.reflection == GO_ON else step
+    text = _DEAD_ENDS.get(step.reflection)
+    return step if text is None else step.model_copy(update={"reflection": text})
 
 
 def take_back(step: Step) -> Step:
     """Return the step as it reads where the search goes on after it; the reverse of `give_up`."""
-    return step.model_copy(update={"reflection": GO_ON}) if step.reflection == DEAD_END else step
+    text = _GO_ONS.get(step.reflection)
+    return step if text is None else step.model_copy(update={"reflection": text})
 
 
 def answer_text(route: Sequence[Step], target: int) -> str:

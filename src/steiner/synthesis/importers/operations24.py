@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from steiner.core import Step
-from steiner.problems.arithmetic import comparison
+from steiner.problems.countdown_words import comparison
 from steiner.problems.game24 import TARGET
 from steiner.teacher.countdown_text import GO_ON
 
