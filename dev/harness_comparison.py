@@ -167,7 +167,7 @@ def report(given: argparse.Namespace, runs: list[tuple[list[bool], list[str]]], 
         grade(p, read_reply(reply).answer).right for p, reply in zip(problems, theirs.replies, strict=True)
     ]
     flexible = theirs.right["flexible-extract"]
-    lines = ["", "| completions of | graded by | right |", "|---|---|--:|"]
+    lines = ["", "| completions of | graded by | right | |", "|---|---|--:|--:|"]
     rows = [share("`steiner eval` | ours", right) for right, _ in runs]
     rows += [share(f"lm-evaluation-harness | its {name}", right) for name, right in theirs.right.items()]
     rows.append(share("lm-evaluation-harness | ours", own))
