@@ -177,3 +177,22 @@ def test_bad_places_are_named(place, tmp_path):
 
 def test_limits_are_sorted_and_distinct():
     assert read_limits("4, 1,4") == [1, 4]
+
+
+def test_conversations_and_languages_are_measured(model, tmp_path):
+    place, file = tmp_path / "run", tmp_path / "turns.json"
+    with RunDir(place) as held:
+        put(held, "problems", list(generate(SIZES.model_copy(update={"language": "zh"}), 3))).finish({})
+    result = ask(model, place, "--turns", 2, "--history", "keep", "--output", file)
+    assert result.exit_code == 0, result.output
+    evaluation = load(file)
+    assert (evaluation.turns, evaluation.history) == (2, "keep")
+    (chinese,) = evaluation.languages
+    assert (chinese.language, chinese.n) == ("zh", 3)
+    assert "turn 2, history: keep" in " ".join(result.output.split())
+    assert "zh" in result.output
+    single = tmp_path / "single.json"
+    result = ask(model, place, "--compare", file, "--output", single)
+    assert "Against" in result.output, result.output
+    assert (load(single).turns, load(single).history) == (1, None)
+    refused(ask(model, place, "--turns", 2, "--history", "all"), "--history takes one of")

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from steiner.core import Problem, StepBudget
     from steiner.evaluate.records import Comparison
     from steiner.evaluate.saved import SavedEvaluation
+    from steiner.protocol.history import HistoryPolicy
 
 app = typer.Typer(add_completion=False)
 
@@ -23,6 +26,7 @@ Examples:
   steiner evaluate runs/first/rl/model --run runs/test --limits 2,4,8 --n 200 --compare sft.json
   steiner evaluate MODEL --run runs/test --limits 4,8,16 --ban-repeats --soft-end=-4,6,12
   steiner evaluate MODEL --run runs/test --limits 4 --samples 8 --temperature 1 --output pool.json
+  steiner evaluate MODEL --run runs/test --limits 16 --turns 3 --history drop --compare single.json
 """
 
 
@@ -53,6 +57,15 @@ def evaluate(
     ] = False,
     soft_end: Annotated[str | None, typer.Option(help="START,STOP,STEPS as in `steiner generate`.")] = None,
     temperature: Annotated[float, typer.Option(min=0, help="0 takes the most likely token.")] = 0.0,
+    turns: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Ask each Countdown problem as the last of so many turns about its numbers."
+        ),
+    ] = 1,
+    history: Annotated[
+        str, typer.Option(help="With --turns: what earlier answers carry: keep, summaries or drop.")
+    ] = "summaries",
     seed: Annotated[int, typer.Option(help="Makes drawing repeatable.")] = 0,
     output: Annotated[Path | None, typer.Option(help="JSON file for every graded sample.")] = None,
     against: Annotated[
@@ -64,7 +77,8 @@ def evaluate(
 
     Each problem is answered once with the largest limit; for the smaller ones the same reasoning is broken
     off and an answer forked there. The numbers mean something only for problems that the model was not
-    trained on.
+    trained on. Where questions are not all English, accuracy and the share of steps in the right language are
+    shown for each language.
     """
     from steiner.cli.ui import err
     from steiner.evaluate import saved
@@ -84,6 +98,7 @@ def evaluate(
         raise InputError(
             "--samples above 1 needs a --temperature above 0: the completions would be the same."
         )
+    policy = read_history(history)
     problems, stage = read_problems(run, stage, n)
     problems = [problem for problem in problems for _ in range(samples)]
     before = None if against is None else saved.load(against)
@@ -91,7 +106,7 @@ def evaluate(
         saved.shared_limit(before, set(steps), {problem.id for problem in problems})
     evaluation = measure_model(
         model, problems, steps, run=run, stage=stage, temperature=temperature, seed=seed,
-        max_reasoning_tokens=max_reasoning_tokens, other_limits=other_limits,
+        max_reasoning_tokens=max_reasoning_tokens, other_limits=other_limits, turns=turns, history=policy,
     )  # fmt: skip
     if output is not None:
         saved.save(evaluation, output)
@@ -144,6 +159,20 @@ def read_limits(text: str) -> list[int]:
     return sorted(found)
 
 
+def read_history(text: str) -> HistoryPolicy:
+    """Read a history policy.
+
+    Raises:
+        InputError: if there is no such policy.
+    """
+    from steiner.core import InputError
+    from steiner.protocol.history import HistoryPolicy
+
+    if text not in list(HistoryPolicy):
+        raise InputError(f"--history takes one of {', '.join(HistoryPolicy)}, got '{text}'.")
+    return HistoryPolicy(text)
+
+
 def read_problems(path: Path, stage: str | None, n: int) -> tuple[list[Problem], str]:
     """Return the first `n` problems of a stage of a run, and the name of that stage.
 
@@ -178,24 +207,35 @@ def measure_model(
     seed: int,
     max_reasoning_tokens: int | None,
     other_limits: StepBudget,
+    turns: int,
+    history: HistoryPolicy,
 ) -> SavedEvaluation:
     """Measure a model under every limit, from one completion of each problem."""
     from steiner.cli.circumstances import circumstances
     from steiner.cli.common import is_right
     from steiner.cli.ui import RichProgress
     from steiner.decode.engine import LocalEngine
+    from steiner.evaluate.languages import results_by_language
     from steiner.evaluate.metrics import curve_point
     from steiner.evaluate.run import evaluate as run_evaluation
     from steiner.evaluate.saved import AskedQuestion, SavedEvaluation, WrittenPath
+    from steiner.evaluate.turns import conversations, converse
 
+    asked = conversations(problems, turns, seed) if turns > 1 else None
     engine = LocalEngine.load(model, seed=seed, temperature=temperature)
     progress = RichProgress()
-    progress.start("Evaluating", len(problems))
     started = time.monotonic()
+    prompts = None
     try:
+        if asked is not None:
+            progress.start("Earlier turns", sum(len(one.questions) - 1 for one in asked))
+            own = {"max_steps": max(limits), "max_reasoning_tokens": max_reasoning_tokens}
+            prompts = converse(engine, asked, other_limits.model_copy(update=own), history, progress)
+            progress.finish()
+        progress.start("Evaluating", len(problems))
         samples, whole = run_evaluation(
             engine, problems, limits, is_right, max_reasoning_tokens=max_reasoning_tokens,
-            other_limits=other_limits, progress=progress,
+            other_limits=other_limits, prompts=prompts, progress=progress,
         )  # fmt: skip
     finally:
         progress.finish()
@@ -207,9 +247,14 @@ def measure_model(
         seed=seed,
         max_reasoning_tokens=max_reasoning_tokens,
         other_limits=other_limits,
+        turns=turns,
+        history=history if turns > 1 else None,
         seconds=time.monotonic() - started,
         curve=tuple(curve_point(samples, limit, seed) for limit in limits),
         samples=tuple(samples),
+        languages=results_by_language(
+            problems, [one.parsed.steps for one in whole], samples, max(limits), seed
+        ),
         questions=tuple(
             AskedQuestion(problem_id=p.id, prompt=p.blind().prompt, reference=p.answer)
             for p in {p.id: p for p in problems}.values()
@@ -222,6 +267,23 @@ def measure_model(
     )
 
 
+def _languages(evaluation: SavedEvaluation) -> Table:
+    from rich.table import Table
+
+    from steiner.evaluate.wording import interval, percent, steps_allowed
+
+    table = Table(
+        "language", "problems", "accuracy", "95% interval", "steps in it",
+        title=f"By language, with {steps_allowed(evaluation.curve[-1].max_steps)}", title_justify="left",
+    )  # fmt: skip
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for one in evaluation.languages:
+        share = "–" if one.in_language is None else percent(one.in_language, 2)
+        table.add_row(one.language, f"{one.n:,}", percent(one.accuracy), interval(one.low, one.high), share)
+    return table
+
+
 def _print(evaluation: SavedEvaluation, comparison: Comparison | None) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -230,6 +292,8 @@ def _print(evaluation: SavedEvaluation, comparison: Comparison | None) -> None:
     from steiner.evaluate.wording import interval, percent, steps_allowed
 
     title = f"{evaluation.model} on {evaluation.curve[0].n:,} of {evaluation.run} ({evaluation.stage})"
+    if evaluation.turns > 1:
+        title += f", asked in turn {evaluation.turns}, history: {evaluation.history}"
     table = Table(
         "steps allowed", "accuracy", "95% interval", "steps, mean", "reasoning tokens, mean", "well-formed",
         title=Text(title), title_justify="left",
@@ -246,6 +310,8 @@ def _print(evaluation: SavedEvaluation, comparison: Comparison | None) -> None:
             percent(point.well_formed),
         )
     out.print(table)
+    if {result.language for result in evaluation.languages} - {"en"}:
+        out.print(_languages(evaluation))
     if comparison is not None:
         limit = steps_allowed(comparison.max_steps)
         out.print(Text(f"Against {comparison.before}, with {limit}: {comparison.verdict}"))

@@ -13,6 +13,7 @@ from steiner.decode.control import Mode
 from steiner.decode.generate import Completion, answer_now, generate, generate_anytime
 from steiner.decode.load import load_model
 from steiner.protocol import ControlIds, ControlToken, Message, Parsed, encode_prompts
+from steiner.protocol.prompt import Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -70,7 +71,7 @@ class LocalEngine:
 
     def generate(
         self,
-        questions: Sequence[str],
+        questions: Sequence[Prompt],
         budget: StepBudget,
         progress: Progress | None = None,
         seeds: Sequence[int] | None = None,
@@ -96,7 +97,7 @@ class LocalEngine:
 
     def anytime(
         self,
-        questions: Sequence[str],
+        questions: Sequence[Prompt],
         budget: StepBudget,
         limits: Sequence[int],
         progress: Progress | None = None,
@@ -130,7 +131,7 @@ class LocalEngine:
                 yield {limit: self._thought(one) for limit, one in every.at.items()}
 
     def answer_after(
-        self, questions: Sequence[str], completions: Sequence[Sequence[int]], steps: int
+        self, questions: Sequence[Prompt], completions: Sequence[Sequence[int]], steps: int
     ) -> list[Thought]:
         """Answer from the first `steps` steps of each completion, as if it had been allowed no more.
 
@@ -153,10 +154,10 @@ class LocalEngine:
         tokens = ids.index(end) + 1 if end in ids else len(ids)
         return Thought(ids, completion.parsed, tokens)
 
-    def _prompts(self, questions: Sequence[str]) -> list[list[int]]:
+    def _prompts(self, questions: Sequence[Prompt]) -> list[list[int]]:
         system = [Message(role="system", content=self._system_prompt)] if self._system_prompt else []
-        messages = [[*system, Message(role="user", content=question)] for question in questions]
-        return [list(ids) for ids in encode_prompts(self._tokenizer, messages)]
+        asked = [(Message("user", one),) if isinstance(one, str) else one for one in questions]
+        return [list(ids) for ids in encode_prompts(self._tokenizer, [[*system, *one] for one in asked])]
 
     def _first_steps(self, ids: Sequence[int], steps: int) -> Sequence[int]:
         """Return a completion up to its `steps`-th STEP_END."""
@@ -183,7 +184,7 @@ class _Part:
         """Leave it to whoever knows the whole."""
 
 
-def row_seeds(seed: int, questions: Sequence[str]) -> list[int]:
+def row_seeds(seed: int, questions: Sequence[Prompt]) -> list[int]:
     """Return a seed for each question, in [0, 2^64): other ones where the same question comes again."""
     seen: Counter[str] = Counter()
     seeds = []

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from steiner.core import Progress, StepBudget
 from steiner.decode.engine import LocalEngine, Thought, row_seeds
+from steiner.protocol.prompt import Prompt
 
 Limit = TypeVar("Limit", StepBudget, int, tuple[StepBudget, Sequence[int]])
 Written = TypeVar("Written")
@@ -44,7 +45,7 @@ class EnginePool:
         self._seed: int = options.get("seed", 0)
 
     def generate(
-        self, questions: Sequence[str], budget: StepBudget, progress: Progress | None = None
+        self, questions: Sequence[Prompt], budget: StepBudget, progress: Progress | None = None
     ) -> list[Thought]:
         """Think within `budget` and answer, one completion per question."""
         columns = (questions, row_seeds(self._seed, questions))
@@ -52,7 +53,7 @@ class EnginePool:
 
     def anytime(
         self,
-        questions: Sequence[str],
+        questions: Sequence[Prompt],
         budget: StepBudget,
         limits: Sequence[int],
         progress: Progress | None = None,
@@ -62,7 +63,7 @@ class EnginePool:
         return self._map(_anytime, progress, columns, (budget, limits))
 
     def answer_after(
-        self, questions: Sequence[str], completions: Sequence[Sequence[int]], steps: int
+        self, questions: Sequence[Prompt], completions: Sequence[Sequence[int]], steps: int
     ) -> list[Thought]:
         """Answer from the first `steps` steps of each completion, as if it had been allowed no more."""
         return list(self._map(_answer_after, None, (questions, completions), steps))

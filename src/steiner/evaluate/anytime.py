@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from steiner.core import Progress, StepBudget
 from steiner.protocol import Parsed
+from steiner.protocol.prompt import Prompt
 
 
 class Completed(Protocol):
@@ -36,13 +37,13 @@ class Engine(Protocol):
     """What evaluation asks of a model, local or remote."""
 
     def generate(
-        self, questions: Sequence[str], budget: StepBudget, progress: Progress | None = None
+        self, questions: Sequence[Prompt], budget: StepBudget, progress: Progress | None = None
     ) -> Sequence[Completed]:
         """Think within `budget` and answer, one completion per question."""
         ...
 
     def answer_after(
-        self, questions: Sequence[str], completions: Sequence[Sequence[int]], steps: int
+        self, questions: Sequence[Prompt], completions: Sequence[Sequence[int]], steps: int
     ) -> Sequence[Completed]:
         """Answer from the first `steps` steps of each completion."""
         ...
@@ -54,7 +55,7 @@ class AnytimeEngine(Protocol):
 
     def anytime(
         self,
-        questions: Sequence[str],
+        questions: Sequence[Prompt],
         budget: StepBudget,
         limits: Sequence[int],
         progress: Progress | None = None,
@@ -68,7 +69,7 @@ class AnytimeEngine(Protocol):
 
 def by_question(
     engine: Engine,
-    questions: Sequence[str],
+    questions: Sequence[Prompt],
     budget: StepBudget,
     limits: Sequence[int],
     progress: Progress | None = None,
@@ -97,7 +98,7 @@ def by_question(
 
 
 def _broken_off(
-    engine: Engine, questions: Sequence[str], whole: Sequence[Completed], limit: int
+    engine: Engine, questions: Sequence[Prompt], whole: Sequence[Completed], limit: int
 ) -> list[Completed]:
     """Return what each question gets under a smaller limit; what had ended by itself stays as it is."""
     longer = [i for i, completed in enumerate(whole) if len(completed.parsed.steps) > limit]

@@ -95,6 +95,24 @@ class CurvePoint(Record):
     well_formed: Share
 
 
+class LanguageResult(Record):
+    """What a model can do with the questions of one language."""
+
+    language: str
+    """Code, such as `zh`."""
+    accuracy: Share
+    low: Share
+    """Lower end of the 95% interval of `accuracy`."""
+    high: Share
+    """Upper end of the 95% interval of `accuracy`."""
+    n: Limit
+    """Number of problems."""
+    steps: Count
+    """Steps that have words."""
+    in_language: Share | None
+    """Share of these steps that are written in the question's language; None if there are none."""
+
+
 class ModelResult(Record):
     """What one model can do."""
 

@@ -13,6 +13,7 @@ from steiner.core import InputError, Problem, Progress, StepBudget
 from steiner.evaluate.anytime import Completed, Engine, by_question
 from steiner.evaluate.failures import attempt_of, failure_of, repeated_steps
 from steiner.evaluate.records import SampleResult
+from steiner.protocol.prompt import Prompt
 
 IsRight = Callable[[Problem, str], bool]
 
@@ -25,6 +26,7 @@ def evaluate(
     *,
     max_reasoning_tokens: int | None = None,
     other_limits: StepBudget | None = None,
+    prompts: Sequence[Prompt] | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[SampleResult], list[Completed]]:
     """Measure accuracy against allowed steps.
@@ -36,6 +38,8 @@ def evaluate(
         is_right: grades an answer.
         max_reasoning_tokens: limit of thinking in tokens, for all limits alike.
         other_limits: further limits for all alike; its `max_steps` and `max_reasoning_tokens` do not count.
+        prompts: parallel to `problems`: conversations that end with asking them. By default each is asked by
+            itself.
         progress: is told how many problems are done.
 
     Returns:
@@ -46,7 +50,7 @@ def evaluate(
     """
     if not problems or not limits:
         raise InputError("There is nothing to evaluate: give at least one problem and one step limit.")
-    questions = [problem.blind().prompt for problem in problems]
+    questions = [problem.blind().prompt for problem in problems] if prompts is None else prompts
     largest = max(limits)
     own = {"max_steps": largest, "max_reasoning_tokens": max_reasoning_tokens}
     budget = (other_limits or StepBudget()).model_copy(update=own)

@@ -8,7 +8,8 @@ from pydantic import Field, ValidationError
 
 from steiner.core import SCHEMA_VERSION, InputError, Move, Record, Step, StepBudget
 from steiner.evaluate.metrics import compare
-from steiner.evaluate.records import Comparison, CurvePoint, SampleResult
+from steiner.evaluate.records import Comparison, CurvePoint, LanguageResult, SampleResult
+from steiner.protocol.history import HistoryPolicy
 from steiner.store import atomic_write
 
 
@@ -56,12 +57,18 @@ class SavedEvaluation(Record):
     max_reasoning_tokens: int | None
     other_limits: StepBudget = StepBudget()
     """What was asked for beside the step limits and `max_reasoning_tokens`."""
+    turns: int = Field(default=1, ge=1)
+    """Each problem was the last of so many turns of a conversation."""
+    history: HistoryPolicy | None = None
+    """What earlier answers carried; None where there were none."""
     seconds: float = Field(ge=0)
     """Wall-clock seconds of generating and grading, loading excluded."""
     curve: tuple[CurvePoint, ...]
     """One point per step limit, in rising order."""
     samples: tuple[SampleResult, ...]
     """One sample per limit and problem."""
+    languages: tuple[LanguageResult, ...] = ()
+    """Under the largest limit, by the language of the questions; empty in files of earlier versions."""
     questions: tuple[AskedQuestion, ...] = ()
     """Each once; empty in files of earlier versions."""
     written: tuple[WrittenPath, ...] = ()

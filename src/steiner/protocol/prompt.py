@@ -43,6 +43,10 @@ class Message(NamedTuple):
     as the model wrote it. See `steiner.protocol.history`."""
 
 
+Prompt = str | tuple[Message, ...]
+"""A question by itself, or a conversation whose last message is the user's."""
+
+
 def ensure_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
     """Give a tokenizer without a chat template the ChatML one, if it has ChatML's two tokens.
 
