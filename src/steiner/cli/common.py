@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from steiner.core import Problem, Step
     from steiner.teacher.countdown_reader import CountdownReader
     from steiner.train.locate_steps import StepReader, StepReading
+    from steiner.train.prompts import FollowUp
 
 
 def is_right(problem: Problem, answer: str) -> bool:
@@ -23,6 +24,18 @@ def reader_for(task: str) -> StepReader | None:
     from steiner.teacher.countdown_reader import CountdownReader
 
     return _Reader(CountdownReader()) if task == "countdown" else None
+
+
+def follow_up(prompt: str) -> FollowUp | None:
+    """Tell how a Countdown question is asked after others about its numbers; None for other questions."""
+    from steiner.problems.countdown_words import follow_up_text, parse_question
+    from steiner.train.prompts import FollowUp
+
+    asked = parse_question(prompt)
+    if asked is None:
+        return None
+    group = f"{asked.language} {' '.join(map(str, asked.numbers))}"
+    return FollowUp(group, follow_up_text(asked.target, asked.language))
 
 
 class _Reader:

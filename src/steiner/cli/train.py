@@ -51,13 +51,14 @@ def sft(config: ConfigOption, force: ForceOption = False) -> None:
 
     Example:  steiner train sft --config recipes/countdown/sft.toml
     """
+    from steiner.cli.common import follow_up
     from steiner.cli.ui import RichProgress
     from steiner.train.settings import SftSettings
 
     settings = load_toml(SftSettings, config)
     from steiner.train.supervised import train_sft
 
-    _say(train_sft(settings, progress=RichProgress(), force=force))
+    _say(train_sft(settings, follow_ups=follow_up, progress=RichProgress(), force=force))
 
 
 @app.command()

@@ -28,8 +28,9 @@ class PromptSettings(Settings):
     """Share that has earlier turns: other samples' questions and answers. Loss is on the last turn alone."""
     max_turns: int = Field(default=4, ge=2, le=64)
     """Most turns of a conversation, the last included. Fewer where the context would not hold them."""
-    turns_from: Literal["any", "family"] = "any"
-    """Whose samples become earlier turns: `family` is those of the same task or source."""
+    turns_from: Literal["any", "family", "numbers"] = "any"
+    """Whose samples become earlier turns: `family` is those of the same task or source; `numbers` those of
+    the same numbers and another target, and every question but the first is a short one (`And 24?`)."""
     history: tuple[HistoryPolicy, ...] = Field(default=(HistoryPolicy.SUMMARIES,), min_length=1)
     """What earlier turns carry; a conversation draws one. Serve with a policy that was trained."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from steiner.core import InputError
@@ -33,6 +33,19 @@ LEAST_MET = 0.5
 """Part of a share of conversations that must fit into the context; below it the share is refused."""
 
 
+class FollowUp(NamedTuple):
+    """A question that can be asked more shortly after others of its group."""
+
+    group: str
+    """Equal for questions that may follow each other."""
+    text: str
+    """The question as it is asked after another of its group."""
+
+
+FollowUpReader = Callable[[str], FollowUp | None]
+"""Tells how a question may follow others; None for one that stands alone."""
+
+
 class SampleFacts(NamedTuple):
     """What prompts are made from."""
 
@@ -46,6 +59,7 @@ class SampleFacts(NamedTuple):
     steps: int
     reasoning_tokens: int
     completion_tokens: int
+    follow_up: FollowUp | None = None
 
 
 class PromptPlan(NamedTuple):
@@ -58,10 +72,16 @@ class PromptPlan(NamedTuple):
     earlier: tuple[int, ...]
     """Samples that become earlier turns, in order."""
     history: HistoryPolicy
+    short: bool = False
+    """Whether every question but the first is a follow-up."""
 
 
-def read_facts(rows: Dataset) -> list[SampleFacts]:
+def read_facts(rows: Dataset, follow_ups: FollowUpReader | None = None) -> list[SampleFacts]:
     """Read the columns of a dataset that prompts are made from.
+
+    Args:
+        rows: of the dataset.
+        follow_ups: which questions may follow each other; None: not known.
 
     Raises:
         InputError: if the dataset is too old to have them.
@@ -69,7 +89,11 @@ def read_facts(rows: Dataset) -> list[SampleFacts]:
     check_columns(rows, ("prompt", "family"), "prompts")
     same = ["prompt", "completion", "language", "family", "steps", "reasoning_tokens"]
     return [
-        SampleFacts(**{name: row[name] for name in same}, completion_tokens=len(row["completion_ids"]))
+        SampleFacts(
+            **{name: row[name] for name in same},
+            completion_tokens=len(row["completion_ids"]),
+            follow_up=None if follow_ups is None else follow_ups(row["prompt"]),
+        )
         for row in rows.select_columns([*same, "completion_ids"])
     ]
 
@@ -145,8 +169,9 @@ def plan_prompts(
             low, high = draw_limits(sample.steps, settings.limit_slack, rng)
         earlier: tuple[int, ...] = ()
         if rng.random() < settings.turns_share:
-            earlier = _draw_earlier(samples, index, pools[_pool(sample, settings)], settings, rng)
-        plans.append(PromptPlan(chosen, effort, low, high, earlier, rng.choice(settings.history)))
+            earlier = _draw_earlier(samples, index, pools.get(_pool(sample, settings), ()), settings, rng)
+        short = bool(earlier) and settings.turns_from == "numbers"
+        plans.append(PromptPlan(chosen, effort, low, high, earlier, rng.choice(settings.history), short))
     return plans
 
 
@@ -154,14 +179,20 @@ def messages_of(samples: Sequence[SampleFacts], index: int, plan: PromptPlan) ->
     """Return the conversation up to the sample's own question."""
     sample = samples[index]
     messages = [Message("system", plan.system)] if plan.system else []
-    for other in plan.earlier:
-        messages.append(Message("user", samples[other].prompt))
+    for place, other in enumerate(plan.earlier):
+        messages.append(Message("user", _question(samples[other], place, plan)))
         messages.append(render_history(parse(samples[other].completion), plan.history))
-    messages.append(Message("user", sample.prompt))
+    messages.append(Message("user", _question(sample, len(plan.earlier), plan)))
     request = request_text(
         sample.language, effort=plan.effort, min_steps=plan.min_steps, max_steps=plan.max_steps
     )
     return with_request(messages, request)
+
+
+def _question(sample: SampleFacts, place: int, plan: PromptPlan) -> str:
+    """Return what a user asks in turn `place`."""
+    short = plan.short and place > 0 and sample.follow_up is not None
+    return sample.follow_up.text if short and sample.follow_up else sample.prompt
 
 
 def draw_limits(steps: int, slack: float, rng: random.Random) -> tuple[int | None, int | None]:
@@ -200,6 +231,9 @@ def effort_thresholds(samples: Sequence[SampleFacts]) -> tuple[int, ...]:
 
 
 def _pool(sample: SampleFacts, settings: PromptSettings) -> str:
+    """Return the name of the pool that a sample's earlier turns come from."""
+    if settings.turns_from == "numbers":
+        return "" if sample.follow_up is None else sample.follow_up.group
     return sample.family if settings.turns_from == "family" else ""
 
 
@@ -207,11 +241,22 @@ def _pools(samples: Sequence[SampleFacts], settings: PromptSettings) -> dict[str
     """Return the samples that may be turns of one conversation.
 
     Raises:
-        InputError: if no conversation can be made at all.
+        InputError: if no conversation can be made at all, or too few about the same numbers.
     """
     pools: dict[str, list[int]] = defaultdict(list)
     for index, sample in enumerate(samples):
         pools[_pool(sample, settings)].append(index)
+    if settings.turns_from == "numbers":
+        pools.pop("", None)
+        pools = {name: pool for name, pool in pools.items() if len({samples[i].prompt for i in pool}) > 1}
+        found = sum(map(len, pools.values()))
+        if found < LEAST_MET * len(samples):
+            raise InputError(
+                f"turns_share cannot be met: {found:,} of {len(samples):,} samples share their numbers "
+                "with a question about another target, and half should. Make the problems with "
+                '`--siblings 3`, or set turns_from = "any".'
+            )
+        return pools
     if all(len({samples[i].prompt for i in pool}) < 2 for pool in pools.values()):
         raise InputError(
             "turns_share cannot be met: a conversation needs two questions"
@@ -233,6 +278,10 @@ def _draw_earlier(
     wanted = rng.randint(1, settings.max_turns - 1)
     seen = {samples[index].prompt}
     chosen: list[int] = []
+    if settings.turns_from == "numbers":  # few questions, perhaps with many paths each
+        pool = [other for other in pool if samples[other].prompt not in seen]
+        if not pool:
+            return ()
     # Draws with replacement, some more than wanted: a pool may be large, and most questions differ.
     for _ in range(4 * wanted):
         other = rng.choice(pool)

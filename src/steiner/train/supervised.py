@@ -30,7 +30,7 @@ from steiner.train.data import (
 from steiner.train.model import load_model, load_tokenizer
 from steiner.train.optimiser import make_optimiser
 from steiner.train.order import fill_up, like_length
-from steiner.train.prompts import make_prompts, read_facts
+from steiner.train.prompts import FollowUpReader, make_prompts, read_facts
 from steiner.train.settings import CptSettings, SftSettings
 from steiner.train.stage import (
     StageFolder,
@@ -80,9 +80,15 @@ def train_cpt(
 
 
 def train_sft(
-    settings: SftSettings, *, progress: Progress | None = None, force: bool = False
+    settings: SftSettings,
+    *,
+    follow_ups: FollowUpReader | None = None,
+    progress: Progress | None = None,
+    force: bool = False,
 ) -> TrainingRecord:
     """Fine-tune on chat prompts and reasoning paths; loss on the completion only.
+
+    `follow_ups` tells which questions may follow each other, for `turns_from = "numbers"`.
 
     Raises:
         InputError, ResumeError: see `steiner.core.errors`; the message says what to do.
@@ -92,7 +98,7 @@ def train_sft(
         if folder.is_complete:
             return folder.record()
         tokenizer = load_tokenizer(settings.model)
-        return _fit(folder, settings, sft_material(settings, tokenizer), tokenizer, progress)
+        return _fit(folder, settings, sft_material(settings, tokenizer, follow_ups), tokenizer, progress)
 
 
 def cpt_material(settings: CptSettings, tokenizer: PreTrainedTokenizerBase) -> Material:
@@ -129,7 +135,9 @@ def cpt_material(settings: CptSettings, tokenizer: PreTrainedTokenizerBase) -> M
     return _packed(pack_mixture(drawn, texts, room, count, settings.seed), paths)
 
 
-def sft_material(settings: SftSettings, tokenizer: PreTrainedTokenizerBase) -> Material:
+def sft_material(
+    settings: SftSettings, tokenizer: PreTrainedTokenizerBase, follow_ups: FollowUpReader | None = None
+) -> Material:
     """Return what fine-tuning reads: a function of the settings and the dataset alone.
 
     Raises:
@@ -141,7 +149,7 @@ def sft_material(settings: SftSettings, tokenizer: PreTrainedTokenizerBase) -> M
     prompts = None
     if settings.prompts.changes_prompts:
         prompts = make_prompts(
-            read_facts(rows),
+            read_facts(rows, follow_ups),
             settings.prompts,
             tokenizer,
             context=room,
