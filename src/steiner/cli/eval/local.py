@@ -45,7 +45,7 @@ class LocalAsker:
         from steiner.serve.engines.local import LocalEngine
         from steiner.serve.settings import EngineSettings
 
-        # Nobody reads along: to hand tokens on as they come would cost the engine a quarter of its time.
+        # Nobody reads along: to hand tokens on as they come would only cost time.
         settings = EngineSettings(batch=batch, device=device, flush_seconds=1.0)
         return cls(LocalEngine.load(model, settings))
 
