@@ -32,7 +32,7 @@ Examples:
 
 @app.command(epilog=EXAMPLES)
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
+    model: Annotated[str, typer.Argument(help="Model folder, hub id, or name in `steiner models`.")],
     run: Annotated[Path, typer.Option(help="Run directory with the problems; it is only read.")],
     stage: Annotated[
         str | None,
@@ -111,7 +111,9 @@ def evaluate(
     if output is not None:
         saved.save(evaluation, output)
     _print(evaluation, None if before is None else saved.compare_saved(before, evaluation))
-    for line in alarms_of(Path(model)):
+    from steiner.decode.shipped import find_model
+
+    for line in alarms_of(Path(find_model(model))):
         err.print(f"training alarm: {line}", style="yellow", markup=False)
 
 
@@ -207,10 +209,13 @@ def measure_model(
     seed: int,
     max_reasoning_tokens: int | None,
     other_limits: StepBudget,
-    turns: int,
-    history: HistoryPolicy,
+    turns: int = 1,
+    history: HistoryPolicy | None = None,
 ) -> SavedEvaluation:
-    """Measure a model under every limit, from one completion of each problem."""
+    """Measure a model under every limit, from one completion of each problem.
+
+    With `turns` above 1 each problem is the last turn of a conversation that carries what `history` says.
+    """
     from steiner.cli.circumstances import circumstances
     from steiner.cli.common import is_right
     from steiner.cli.ui import RichProgress
@@ -221,13 +226,13 @@ def measure_model(
     from steiner.evaluate.saved import AskedQuestion, SavedEvaluation, WrittenPath
     from steiner.evaluate.turns import conversations, converse
 
-    asked = conversations(problems, turns, seed) if turns > 1 else None
+    asked = conversations(problems, turns, seed) if turns > 1 and history is not None else None
     engine = LocalEngine.load(model, seed=seed, temperature=temperature)
     progress = RichProgress()
     started = time.monotonic()
     prompts = None
     try:
-        if asked is not None:
+        if asked is not None and history is not None:
             progress.start("Earlier turns", sum(len(one.questions) - 1 for one in asked))
             own = {"max_steps": max(limits), "max_reasoning_tokens": max_reasoning_tokens}
             prompts = converse(engine, asked, other_limits.model_copy(update=own), history, progress)
@@ -248,7 +253,7 @@ def measure_model(
         max_reasoning_tokens=max_reasoning_tokens,
         other_limits=other_limits,
         turns=turns,
-        history=history if turns > 1 else None,
+        history=None if asked is None else history,
         seconds=time.monotonic() - started,
         curve=tuple(curve_point(samples, limit, seed) for limit in limits),
         samples=tuple(samples),

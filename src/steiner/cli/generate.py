@@ -31,7 +31,9 @@ Examples:
 
 @app.command(epilog=EXAMPLES)
 def generate(
-    model: Annotated[str, typer.Option("--model", "-m", help="Model folder or hub id.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Model folder, hub id, or name in `steiner models`.")
+    ],
     questions: Annotated[
         list[str] | None, typer.Argument(help="What to ask; each is asked by itself.")
     ] = None,
@@ -101,11 +103,12 @@ def generate(
     if live and (as_json or output is not None):
         raise InputError("--live shows steps on the terminal; leave out --json and --output, or --live")
     from steiner.decode.load import load_model
+    from steiner.decode.shipped import find_model
     from steiner.train.model import model_digest
 
     network, tokenizer = load_model(model)
     settings = AnswerSettings(
-        model=model_digest(model),
+        model=model_digest(find_model(model)),
         budget=budget,
         mode=mode,
         temperature=temperature,

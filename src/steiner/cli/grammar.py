@@ -77,10 +77,11 @@ def ids_of(model: str) -> ControlIds:
     """
     from transformers import AutoTokenizer
 
+    from steiner.decode.shipped import find_model
     from steiner.protocol import ControlIds
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
+        tokenizer = AutoTokenizer.from_pretrained(find_model(model))
     except (OSError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"the tokenizer of '{model}' cannot be loaded: {reason}") from error

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("steiner.cli.plan", "Say what a training will take: memory, hours, cost."),
     "train": ("steiner.cli.train", "Train a causal language model: cpt, sft or rl."),
     "generate": ("steiner.cli.generate", "Answer questions with a trained model under step control."),
+    "models": ("steiner.cli.models", "List the models that come with steiner, by name."),
     "chat": ("steiner.cli.chat", "Talk to a model, steps shown as they come."),
     "serve": ("steiner.cli.serve", "Serve a model to OpenAI clients, steps shown and bounded."),
     "grammar": ("steiner.cli.grammar", "Print the grammar of a completion for other engines."),

@@ -26,7 +26,7 @@ Examples:
 
 @app.command(epilog=EXAMPLES)
 def serve(
-    model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
+    model: Annotated[str, typer.Argument(help="Model folder, hub id, or name in `steiner models`.")],
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port. Default: 8000.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model. Default: its folder's.")] = None,

@@ -188,7 +188,7 @@ def row_seeds(seed: int, questions: Sequence[Prompt]) -> list[int]:
     """Return a seed for each question, in [0, 2^64): other ones where the same question comes again."""
     seen: Counter[str] = Counter()
     seeds = []
-    for question in questions:
+    for question in map(str, questions):
         text = f"{seed}:{seen[question]}:{question}".encode()
         seeds.append(int.from_bytes(hashlib.sha256(text).digest()[:8], "big"))
         seen[question] += 1

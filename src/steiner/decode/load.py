@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steiner.core import InputError
+from steiner.decode.shipped import find_model, list_models
 from steiner.protocol import ControlIds, check_vocabulary
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ def load_model(
     Only safetensors are read, and no code from the model's folder is run.
 
     Args:
-        place: a folder, or a hub id such as `Qwen/Qwen2.5-0.5B`.
+        place: a folder, a hub id such as `Qwen/Qwen2.5-0.5B`, or the name of a shipped model (see
+            `steiner.decode.shipped`). Shipped weights are in bf16 to be small; a processor computes with
+            them in fp32.
         device: for example `cuda`; by default a GPU if there is one.
 
     Raises:
@@ -30,12 +33,15 @@ def load_model(
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    _check_place(str(place))
+    found = find_model(place)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.float32 if found != str(place) and device == "cpu" else "auto"
+    _check_place(found)
     bar = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
-        model = AutoModelForCausalLM.from_pretrained(place, dtype="auto", use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(found)
+        model = AutoModelForCausalLM.from_pretrained(found, dtype=dtype, use_safetensors=True)
     except (OSError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(
@@ -46,7 +52,6 @@ def load_model(
         if bar:
             logging.enable_progress_bar()
     check_vocabulary(ControlIds.from_tokenizer(tokenizer), model.get_input_embeddings().weight.shape[0])
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return model.to(device).eval(), tokenizer
 
 
@@ -59,7 +64,8 @@ def _check_place(place: str) -> None:
             hint = "; did you mean its subfolder 'model'?" if inner else ""
             raise InputError(f"'{place}' is no model folder: it has no config.json{hint}")
     elif place.startswith((".", "/", "~")) or place.count("/") != 1:
+        names = ", ".join(model.name for model in list_models())
         raise InputError(
             f"there is no model folder '{place}'. Make one with `steiner quickstart` or `steiner train`, "
-            "or check the name."
+            f"or check the name. Models that come with steiner: {names or 'none'}."
         )

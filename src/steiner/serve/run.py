@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from steiner.core import InputError
+from steiner.decode.shipped import find_model
 from steiner.serve.app import make_app
 from steiner.serve.conversation import PromptEncoder
 from steiner.serve.engines.base import Engine
@@ -25,6 +26,7 @@ def load_engine(place: str, settings: EngineSettings) -> Engine:
     Raises:
         InputError: if the model cannot be served, or the engine is not installed.
     """
+    place = find_model(place)
     if settings.kind == "vllm":
         try:
             from steiner.serve.engines.vllm import VllmEngine

@@ -22,7 +22,8 @@ Examples:
 @app.command(epilog=EXAMPLES)
 def chat(
     model: Annotated[
-        str, typer.Argument(help="Model folder or hub id; with --base-url its name there.")
+        str,
+        typer.Argument(help="Folder, hub id, or name in `steiner models`; with --base-url its name there."),
     ] = "",
     base_url: Annotated[str, typer.Option(help="Talk to a running server instead of loading a model.")] = "",
     api_key: Annotated[
@@ -53,7 +54,7 @@ def chat(
     from steiner.core import InputError
 
     if not model and not base_url:
-        raise InputError("name a model folder, or a running server by --base-url")
+        raise InputError("name a model (see `steiner models`), or a running server by --base-url")
     options = ChatOptions(
         budget=make_budget(
             min_steps=min_steps, max_steps=max_steps, max_reasoning_tokens=max_reasoning_tokens
