@@ -1,0 +1,261 @@
+"""What the Countdown recipes share: commands, jobs side by side, evaluations, estimates over seeds.
+
+Accuracies are fractions. Values of a row are an array of shape (S, P): seeds × problems, 1 where the answer
+is right.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from steiner.core import StepBudget
+    from steiner.evaluate.baselines import Baseline
+    from steiner.evaluate.curves import ScalingCurve
+    from steiner.evaluate.intervals import Estimate
+    from steiner.evaluate.records import SampleResult
+
+    Values = NDArray[np.float64]
+
+
+class Job(NamedTuple):
+    """A piece of work for a process of its own."""
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+
+
+class Ask(NamedTuple):
+    """How a model is measured."""
+
+    limits: tuple[int, ...]
+    problems: int
+    reasoning: int
+    """Most tokens of reasoning."""
+    samples: int = 1
+    temperature: float = 0.0
+    seed: int = 0
+    batch: int = 64
+    """Completions that are written at once."""
+
+
+def steiner(*words: object) -> None:
+    """Run one command of `steiner`; one that is done returns at once."""
+    from steiner.cli.main import app
+
+    code = app([str(word) for word in words], standalone_mode=False)
+    if code:
+        raise SystemExit(code)
+
+
+def changed(settings: Any, **changes: Any) -> Any:
+    """Return settings with some values changed, checked anew."""
+    return type(settings).model_validate(settings.model_dump() | changes)
+
+
+def run_jobs(jobs: Sequence[Job], workers: int) -> None:
+    """Run jobs, `workers` at a time, each on one thread; stop at the first that fails."""
+
+    def one(job: Job) -> None:
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        with job.log.open("ab") as log:
+            # One thread each: two small trainings side by side do more than one on two cores.
+            variables = os.environ | {"OMP_NUM_THREADS": "1"}
+            code = subprocess.run(job.command, stdout=log, stderr=log, env=variables, check=False).returncode
+        if code:
+            raise SystemExit(f"{job.name} failed with exit code {code}; see {job.log}")
+        typer.echo(f"{job.name}: done after {time.monotonic() - started:,.0f} s")
+
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(one, job) for job in jobs]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def measure(model: Path, test: Path, output: Path, ask: Ask, budget: StepBudget | None = None) -> None:
+    """Measure a model on a run's problems and save every graded sample, unless that was done.
+
+    Args:
+        model: folder of the model.
+        test: run directory with the problems.
+        output: JSON file to write.
+        ask: limits and sizes.
+        budget: further limits, such as `min_steps` or `soft_end`.
+    """
+    from steiner.cli.circumstances import circumstances
+    from steiner.cli.common import is_right
+    from steiner.cli.evaluate import read_problems
+    from steiner.cli.ui import RichProgress
+    from steiner.core import StepBudget
+    from steiner.decode.engine import LocalEngine
+    from steiner.evaluate import saved
+    from steiner.evaluate.metrics import curve_point
+    from steiner.evaluate.run import evaluate
+
+    if output.exists():
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    problems, stage = read_problems(test, None, ask.problems)
+    problems = [problem for problem in problems for _ in range(ask.samples)]
+    engine = LocalEngine.load(
+        str(model), seed=ask.seed, temperature=ask.temperature, batch_size=ask.batch, max_answer_tokens=48
+    )
+    progress = RichProgress()
+    progress.start("Evaluating", len(problems))
+    started = time.monotonic()
+    others = budget or StepBudget()
+    try:
+        samples, _ = evaluate(
+            engine, problems, ask.limits, is_right, max_reasoning_tokens=ask.reasoning, other_limits=others,
+            progress=progress,
+        )  # fmt: skip
+    finally:
+        progress.finish()
+    found = saved.SavedEvaluation(
+        model=str(model), run=str(test), stage=stage, temperature=ask.temperature, seed=ask.seed,
+        max_reasoning_tokens=ask.reasoning, other_limits=others, seconds=time.monotonic() - started,
+        curve=tuple(curve_point(samples, limit, ask.seed) for limit in sorted(ask.limits)),
+        samples=tuple(samples), circumstances=circumstances(),
+    )  # fmt: skip
+    where = found.circumstances.model_copy(update={"command": shlex.join(["python", *sys.argv])})
+    saved.save(found.model_copy(update={"circumstances": where}), output)
+
+
+def under(path: Path, limit: int) -> list[SampleResult]:
+    """Return the samples of an evaluation under one limit of steps, in the order of the problems' ids."""
+    from steiner.evaluate.saved import load
+
+    chosen = [one for one in load(path).samples if one.max_steps == limit]
+    return sorted(chosen, key=lambda one: one.problem_id)
+
+
+def right(rows: Sequence[Sequence[SampleResult]]) -> Values:
+    """Return what is right, shape (S, P), of the samples of S seeds, which answered the same P problems.
+
+    Raises:
+        InputError: if they did not.
+    """
+    import numpy as np
+
+    from steiner.core import InputError
+
+    asked = [[one.problem_id for one in row] for row in rows]
+    if any(ids != asked[0] for ids in asked):
+        raise InputError("The seeds answered different problems: remove the evaluations and run again.")
+    return np.array([[float(one.right) for one in row] for row in rows])
+
+
+def accuracy(values: Values) -> Estimate:
+    """Return the mean with its 95% bootstrap interval over problems, all seeds of a problem together."""
+    from steiner.evaluate.intervals import bootstrap_share
+
+    return bootstrap_share(values.mean(axis=0))
+
+
+def gain(before: Values, after: Values) -> Estimate:
+    """Return mean(after) - mean(before), paired by problem; seeds of a problem are averaged first."""
+    from steiner.evaluate.intervals import paired_difference
+
+    return paired_difference(before.mean(axis=0), after.mean(axis=0))
+
+
+def signed(one: Estimate) -> str:
+    """Word a difference in points: `+3.1 (+0.4 … +5.8)`."""
+    return f"{100 * one.value:+.1f} ({100 * one.low:+.1f} … {100 * one.high:+.1f})"
+
+
+def share(one: Estimate) -> str:
+    """Word an accuracy: `93.1% (91.0–94.9)`."""
+    return f"{one.value:.1%} ({100 * one.low:.1f}–{100 * one.high:.1f})"
+
+
+def by_seed(values: Values) -> str:
+    """Word the accuracy of each seed."""
+    return " ".join(f"{100 * one:.1f}" for one in values.mean(axis=1))
+
+
+def check_split(train: Sequence[Path], tests: Sequence[Path]) -> str:
+    """Say that no test problem occurs in training, by the hash of the normalised question.
+
+    Args:
+        train: run directories that were trained on.
+        tests: run directories that are measured on.
+
+    Raises:
+        InputError: if one does occur.
+    """
+    from steiner.problems.source import check_disjoint, read_problems
+    from steiner.store import RunDir
+
+    known = []
+    for path in train:
+        with RunDir(path, read_only=True) as run:
+            known += list(read_problems(run))
+    counts = []
+    for path in tests:
+        with RunDir(path, read_only=True) as run:
+            asked = list(read_problems(run))
+        check_disjoint(known, asked)
+        counts.append(f"{len(asked):,} of {path.name}")
+    return (
+        f"None of the test problems ({', '.join(counts)}) is among the {len(known):,} of the training "
+        "(checked by the hash of the normalised question)."
+    )
+
+
+def circumstances(files: Sequence[Path]) -> str:
+    """Word when, where and from which commits evaluations were made."""
+    from steiner.evaluate.saved import load
+
+    found = [load(path).circumstances for path in files]
+    commits = ", ".join(sorted({f"`{one.commit}`" for one in found}))
+    machines = "; ".join(sorted({one.machine for one in found}))
+    days = sorted({one.created[:10] for one in found})
+    return f"Commit {commits}; {' to '.join(dict.fromkeys((days[0], days[-1])))}; {machines}."
+
+
+def votes(found: ScalingCurve) -> list[str]:
+    """Return what the tokens of each point of a curve buy otherwise, as Markdown."""
+    lines = [
+        "The same tokens spent on several short completions at temperature 1 (N of them; best of N is chosen "
+        "by the grader itself, which is allowed here: anyone can check a result).",
+        "",
+        "| instead of | " + " | ".join(_title(one) for one in found.baselines) + " |",
+        "|--:|" + "---|" * len(found.baselines),
+    ]
+    for place, point in enumerate(found.points):
+        cells = []
+        for baseline in found.baselines:
+            bought = baseline.points[place]
+            if bought is None:
+                cells.append("–")
+            else:
+                low, high = 100 * bought.ahead_low, 100 * bought.ahead_high
+                ahead = f"{100 * bought.ahead:+.1f} ({low:+.1f} … {high:+.1f})"
+                cells.append(f"N={bought.k:.1f}: {bought.accuracy:.1%}; ahead by {ahead}")
+        lines.append(f"| {point.label} | {' | '.join(cells)} |")
+    return lines
+
+
+def _title(baseline: Baseline) -> str:
+    kind = "majority vote" if baseline.metric.value == "maj" else "best of N"
+    return f"{kind}, {baseline.title} ({baseline.tokens:,.0f} tokens each)"
