@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import groupby
 
 import numpy as np
 from hypothesis import given
@@ -21,7 +22,8 @@ from steiner.train.order import fill_up, like_length
 def test_every_sequence_comes_once_and_the_longest_first(lengths, update, seed):
     order = like_length(lengths, update, seed)
     assert sorted(order) == list(range(len(lengths)))
-    assert not lengths or lengths[order[0]] == max(lengths)
+    if len(lengths) >= update:
+        assert max(lengths[i] for i in order[:update]) == max(lengths)
     assert order == like_length(lengths, update, seed)
 
 
@@ -35,6 +37,16 @@ def test_updates_hold_sequences_of_like_length():
 
     assert padding(list(range(6400))) > 0.4
     assert padding(like_length(lengths, 16, 0)) < 0.05
+
+
+def test_short_sequences_do_not_come_in_a_row():
+    """A model that sees only short paths for twenty updates learns to stop early."""
+    rng = random.Random(0)
+    lengths = [rng.choice((50, 100, 200, 300)) for _ in range(8 * 400)]
+    order = like_length(lengths, 8, 0)
+    means = [sum(lengths[i] for i in order[start : start + 8]) / 8 for start in range(0, len(order), 8)]
+    long_runs = max(len(list(run)) for short, run in groupby(mean < 75 for mean in means) if short)
+    assert long_runs < 8
 
 
 def test_the_seed_decides():

@@ -18,25 +18,34 @@ UPDATES = 50
 def like_length(lengths: Sequence[int], update: int, seed: int) -> list[int]:
     """Return an order in which the sequences of an update are of like length, so that little is padding.
 
-    The longest come first. It is the order of transformers' `LengthGroupedSampler`, but a function of its
-    arguments alone: the same on any number of processes, and after a resumption.
+    Updates come in random order, but that with the longest sequence is the first. (The order of transformers'
+    `LengthGroupedSampler` goes from long to short again and again. Short paths are other paths, without a
+    backtrack, so a model that has just seen twenty updates of them has unlearnt to search.) It is a function
+    of its arguments alone: the same on any number of processes, and after a resumption.
 
     Args:
         lengths: in tokens.
         update: sequences per update, over all processes.
         seed: of the order.
     """
+    rng = random.Random(f"{seed}:like-length")
     order = list(range(len(lengths)))
-    random.Random(f"{seed}:like-length").shuffle(order)
+    rng.shuffle(order)
     together = update * max(1, min(UPDATES, len(lengths) // (4 * update)))
-    chunks = [order[start : start + together] for start in range(0, len(order), together)]
-    for chunk in chunks:
-        chunk.sort(key=lambda index: -lengths[index])
-    if chunks:
+    updates: list[list[int]] = []
+    for start in range(0, len(order), together):
+        chunk = sorted(order[start : start + together], key=lambda index: -lengths[index])
+        whole = [chunk[at : at + update] for at in range(0, len(chunk), update)]
+        # What does not fill an update stays at the end of all.
+        rest = [whole.pop()] if len(whole[-1]) < update else []
+        rng.shuffle(whole)
+        updates += whole + rest
+    if len(updates) > 1:
         # Too little memory shows at once, not hours later.
-        longest = max(range(len(chunks)), key=lambda c: lengths[chunks[c][0]])
-        chunks[0][0], chunks[longest][0] = chunks[longest][0], chunks[0][0]
-    return [index for chunk in chunks for index in chunk]
+        longest = max(range(len(updates)), key=lambda number: max(lengths[i] for i in updates[number]))
+        if len(updates[longest]) == update:
+            updates[0], updates[longest] = updates[longest], updates[0]
+    return [index for one in updates for index in one]
 
 
 def fill_up(dataset: Dataset, update: int) -> Dataset:
