@@ -183,10 +183,10 @@ def test_conversations_and_languages_are_measured(model, tmp_path):
     place, file = tmp_path / "run", tmp_path / "turns.json"
     with RunDir(place) as held:
         put(held, "problems", list(generate(SIZES.model_copy(update={"language": "zh"}), 3))).finish({})
-    result = ask(model, place, "--turns", 2, "--history", "keep", "--output", file)
+    result = ask(model, place, "--turns", 2, "--history", "keep", "--system", "Be brief.", "--output", file)
     assert result.exit_code == 0, result.output
     evaluation = load(file)
-    assert (evaluation.turns, evaluation.history) == (2, "keep")
+    assert (evaluation.turns, evaluation.history, evaluation.system) == (2, "keep", "Be brief.")
     (chinese,) = evaluation.languages
     assert (chinese.language, chinese.n) == ("zh", 3)
     assert "turn 2, history: keep" in " ".join(result.output.split())

@@ -66,6 +66,7 @@ def evaluate(
     history: Annotated[
         str, typer.Option(help="With --turns: what earlier answers carry: keep, summaries or drop.")
     ] = "summaries",
+    system: Annotated[str, typer.Option(help="System prompt.")] = "",
     seed: Annotated[int, typer.Option(help="Makes drawing repeatable.")] = 0,
     output: Annotated[Path | None, typer.Option(help="JSON file for every graded sample.")] = None,
     against: Annotated[
@@ -107,6 +108,7 @@ def evaluate(
     evaluation = measure_model(
         model, problems, steps, run=run, stage=stage, temperature=temperature, seed=seed,
         max_reasoning_tokens=max_reasoning_tokens, other_limits=other_limits, turns=turns, history=policy,
+        system=system,
     )  # fmt: skip
     if output is not None:
         saved.save(evaluation, output)
@@ -211,6 +213,7 @@ def measure_model(
     other_limits: StepBudget,
     turns: int = 1,
     history: HistoryPolicy | None = None,
+    system: str = "",
 ) -> SavedEvaluation:
     """Measure a model under every limit, from one completion of each problem.
 
@@ -227,7 +230,7 @@ def measure_model(
     from steiner.evaluate.turns import conversations, converse
 
     asked = conversations(problems, turns, seed) if turns > 1 and history is not None else None
-    engine = LocalEngine.load(model, seed=seed, temperature=temperature)
+    engine = LocalEngine.load(model, seed=seed, temperature=temperature, system_prompt=system)
     progress = RichProgress()
     started = time.monotonic()
     prompts = None
@@ -252,6 +255,7 @@ def measure_model(
         seed=seed,
         max_reasoning_tokens=max_reasoning_tokens,
         other_limits=other_limits,
+        system=system,
         turns=turns,
         history=None if asked is None else history,
         seconds=time.monotonic() - started,

@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False)
 EXAMPLES = """
 \b
 Examples:
-  steiner generate --model runs/quickstart/rl/model "Numbers 3 5 7, target 22"
+  steiner generate --model runs/quickstart/rl/model "Make 22 from 3 5 7."
   steiner generate --model MODEL --min-steps 4 --max-steps 12 --temperature 0.7 --seed 1 "…"
   steiner generate --model MODEL --soft-end=-4,6,12 --backtrack-bias 1 --ban-repeats "…"
   steiner generate --model MODEL --file questions.jsonl --output answers.jsonl

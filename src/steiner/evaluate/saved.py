@@ -57,6 +57,8 @@ class SavedEvaluation(Record):
     max_reasoning_tokens: int | None
     other_limits: StepBudget = StepBudget()
     """What was asked for beside the step limits and `max_reasoning_tokens`."""
+    system: str = ""
+    """System prompt."""
     turns: int = Field(default=1, ge=1)
     """Each problem was the last of so many turns of a conversation."""
     history: HistoryPolicy | None = None
