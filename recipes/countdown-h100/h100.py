@@ -15,6 +15,7 @@ that the baselines need. `--size tiny` does all of it on a CPU. README.md says w
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--problems", type=int, help="training problems; the size's by default")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that make data")
     parser.add_argument("--tot-log", type=Path, help="log of tree-of-thought-llm: its Game of 24 puzzles too")
     parser.add_argument("--minutes", type=float, help="stop after so long; the same command goes on")
     parser.add_argument(
@@ -104,7 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(within(given.minutes, sys.argv[1:] if arguments is None else list(arguments)))
     size = SIZES[given.size]
     if given.problems:
-        size = size._replace(data=size.data._replace(problems=given.problems))
+        fewer = min(size.data.rl_problems, given.problems)
+        data = size.data._replace(problems=given.problems, rl_problems=fewer)
+        size = size._replace(data=data)
     out: Path = given.output
     out.mkdir(parents=True, exist_ok=True)
     if given.unpack:
@@ -113,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pack(out, given.pack, [given.kind] if given.kind else KINDS, given.seed)
         return
     kinds = [given.kind] if given.kind else KINDS if given.stage == "all" else [SEARCH]
-    work = stages(out, size, kinds, given.seed, given.tot_log)
+    work = stages(out, size, kinds, given.seed, given.tot_log, given.workers)
     for name in STAGES if given.stage == "all" else (given.stage,):
         work[name]()
     if given.pack:
@@ -121,13 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def stages(
-    out: Path, size: Size, kinds: Sequence[str], seed: int, log: Path | None
+    out: Path, size: Size, kinds: Sequence[str], seed: int, log: Path | None, workers: int
 ) -> dict[str, Callable[[], None]]:
     """Return what each stage does."""
     from h100_page import write_page
 
     def data() -> None:
-        make_data(out, size.data)
+        make_data(out, size.data, workers)
         if log is not None:
             make_game24_run(out, log)
 

@@ -7,7 +7,6 @@ the number sets never occur in training. These are the defaults of `steiner prob
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -23,6 +22,7 @@ from steiner.core import Settings
 
 if TYPE_CHECKING:
     from steiner.core import Problem
+    from steiner.store import RunDir
 
 SEARCH, SHORTCUT, RL = "search", "shortcut", "rl"
 KINDS = (SEARCH, SHORTCUT)
@@ -58,8 +58,11 @@ class DrawnProblems(Settings):
     seed: int
 
 
-def make_data(out: Path, size: DataSize) -> None:
-    """Make everything that training and evaluation read; what is there already is left."""
+def make_data(out: Path, size: DataSize, workers: int) -> None:
+    """Make everything that training and evaluation read; what is there already is left.
+
+    With one worker all work is done in this process, so that its processor time is known exactly.
+    """
     from steiner.problems.arithmetic import arithmetic_documents
     from steiner.problems.countdown import Limits
 
@@ -67,32 +70,33 @@ def make_data(out: Path, size: DataSize) -> None:
     data.mkdir(parents=True, exist_ok=True)
     for name, problems, seed in ((SEARCH, size.problems, 0), (RL, size.rl_problems, 1)):
         run = data / name
-        with timed(out, f"problems of {name}", problems):
-            draw_problems(run, DrawnProblems(problems=problems, shards=size.shards, seed=seed))
-        with timed(out, f"traces of {name}", problems):
+        with timed(out, f"problems of {name}", problems, workers):
+            drawn = DrawnProblems(problems=problems, shards=size.shards, seed=seed)
+            draw_problems(run, drawn, workers)
+        with timed(out, f"traces of {name}", problems, workers):
             words = ("--truncations", 16, "--cut", "early", "--max-attempt-steps", 16)
-            steiner("synthesize", "--run", run, *words)
-        with timed(out, f"graphs of {name}", problems):
-            steiner("graph", "--run", run)
+            steiner("synthesize", "--run", run, *words, "--workers", workers)
+        with timed(out, f"graphs of {name}", problems, workers):
+            steiner("graph", "build", "--run", run, "--workers", workers)
     if not (data / SHORTCUT).is_dir():
         part = data / "part"
         shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(data / SEARCH, part, ignore=shutil.ignore_patterns("lock*", "dataset"))
         part.rename(data / SHORTCUT)
     for kind in KINDS:
-        with timed(out, f"paths of {kind}", size.problems):
+        with timed(out, f"paths of {kind}", size.problems, workers):
             steiner(
                 "sample", "--run", data / kind, *WORDS[kind], "--order", "sorted", "--rotate", "--no-traces",
-                "--max-steps", TRAINED_STEPS,
+                "--max-steps", TRAINED_STEPS, "--workers", workers,
             )  # fmt: skip
     if not (out / "tokenizer").is_dir():
         words = ("--numbers-to", NUMBERS_TO, "--vocab-size", 2600)
         steiner("tokenizer", "--run", data / SEARCH, *words, "--output", out / "tokenizer")
     for kind in KINDS:
-        with timed(out, f"dataset of {kind}", size.problems):
+        with timed(out, f"dataset of {kind}", size.problems, workers):
             steiner(
                 "dataset", "--run", data / kind, "--tokenizer", out / "tokenizer",
-                "--max-reasoning-tokens", 3500, "--max-total-tokens", 4096,
+                "--max-reasoning-tokens", 3500, "--max-total-tokens", 4096, "--workers", workers,
             )  # fmt: skip
     for split in SPLITS:
         steiner("problems", "countdown", "--run", out / split, "--count", size.heldout, "--split", split)
@@ -102,29 +106,22 @@ def make_data(out: Path, size: DataSize) -> None:
 
 
 @contextmanager
-def timed(out: Path, what: str, problems: int) -> Iterator[None]:
+def timed(out: Path, what: str, problems: int, workers: int) -> Iterator[None]:
     """Note how long a piece of work took; what is done already takes no time and is not noted again."""
-    started, before = time.monotonic(), _cpu_seconds()
+    started, before = time.monotonic(), time.process_time()
     yield
     file = out / "times.jsonl"
     known = {json.loads(line)["what"] for line in file.read_text().splitlines()} if file.exists() else set()
     if what not in known:
-        entry = {
-            "what": what, "problems": problems, "seconds": time.monotonic() - started,
-            "cpu_seconds": _cpu_seconds() - before,
-        }  # fmt: skip
+        seconds = time.monotonic() - started
+        busy = time.process_time() - before if workers == 1 else seconds * workers
+        entry = {"what": what, "problems": problems, "seconds": seconds, "core_seconds": busy}
         with file.open("a") as lines:
             lines.write(json.dumps(entry) + "\n")
 
 
-def _cpu_seconds() -> float:
-    """Return the processor time of this process and of its finished children."""
-    now = os.times()
-    return now.user + now.system + now.children_user + now.children_system
-
-
-def draw_problems(path: Path, settings: DrawnProblems) -> None:
-    """Draw training problems with all cores; questions that two shards drew count once."""
+def draw_problems(path: Path, settings: DrawnProblems, workers: int) -> None:
+    """Draw training problems with several processes; questions that two shards drew count once."""
     from steiner.problems.source import ProblemSource, write_problems
     from steiner.store import RunDir
 
@@ -135,10 +132,18 @@ def draw_problems(path: Path, settings: DrawnProblems) -> None:
         if known is not None and known.complete:
             write_problems(run, ProblemSource((), settings))  # refuses other settings
             return
-        with ProcessPoolExecutor(min(settings.shards, os.cpu_count() or 1)) as pool:
-            drawn = pool.map(partial(_shard, each), seeds)
-            problems: Iterable[Problem] = (problem for shard in drawn for problem in shard)
-            write_problems(run, ProblemSource(problems, settings))
+        if workers == 1:
+            _write_shards(run, settings, map(partial(_shard, each), seeds))
+            return
+        with ProcessPoolExecutor(min(settings.shards, workers)) as pool:
+            _write_shards(run, settings, pool.map(partial(_shard, each), seeds))
+
+
+def _write_shards(run: RunDir, settings: DrawnProblems, shards: Iterable[list[Problem]]) -> None:
+    from steiner.problems.source import ProblemSource, write_problems
+
+    problems = (problem for shard in shards for problem in shard)
+    write_problems(run, ProblemSource(problems, settings, limit=settings.problems))
 
 
 def _shard(count: int, seed: int) -> list[Problem]:

@@ -273,19 +273,20 @@ def data_times(out: Path, size: Any) -> str:
     lines = [
         "## Data",
         "",
-        "| work | problems | seconds | CPU seconds | CPU seconds for 1,000 problems |",
+        "| work | problems | seconds | core-seconds | core-seconds for 1,000 problems |",
         "|---|--:|--:|--:|--:|",
     ]
     total = 0.0
     for one in entries:
-        each = one["cpu_seconds"] / one["problems"]
+        each = one["core_seconds"] / one["problems"]
         total += each * (wanted.rl_problems if one["what"].endswith(RL) else wanted.problems)
         lines.append(
-            f"| {one['what']} | {one['problems']:,} | {one['seconds']:.1f} | {one['cpu_seconds']:.1f} | "
+            f"| {one['what']} | {one['problems']:,} | {one['seconds']:.1f} | {one['core_seconds']:.1f} | "
             f"{1000 * each:.1f} |"
         )
     lines += [
         "",
+        "Core-seconds are processor time where one worker did all, else seconds × workers. "
         f"Extrapolated in proportion: the full size ({wanted.problems:,} problems) takes {total / 3600:.1f} "
         f"hours of one core, {total / 60 / 16:.0f} minutes of 16 cores that are all busy.",
         "",

@@ -110,7 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/countdown-parts"))
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS), help="rows to make")
     parser.add_argument("--seeds", type=int, help="trainings of each row; the size's by default")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="trainings at a time")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="processes, one training each"
+    )
     parser.add_argument("--job", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     size = SIZES[given.size]
@@ -121,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run_job(out, size, name, int(seed))
         return
     begin = time.monotonic()
-    make_data(out, size.problems, size.heldout)
+    make_data(out, size.problems, size.heldout, given.workers)
     for names in phases(given.groups):
         run_jobs([job(out, given.size, size, name, s) for s in range(size.seeds) for name in names],
                  given.workers)  # fmt: skip

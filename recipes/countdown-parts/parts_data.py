@@ -30,7 +30,7 @@ class TakenPaths(Settings):
     max_steps: int = TRAINED_STEPS
 
 
-def make_data(out: Path, problems: int, heldout: int) -> None:
+def make_data(out: Path, problems: int, heldout: int, workers: int) -> None:
     """Make problems, traces, graphs, the four kinds of paths, a tokenizer, plain text and the test set."""
     from steiner.problems.arithmetic import arithmetic_documents
     from steiner.problems.countdown import Limits
@@ -38,11 +38,13 @@ def make_data(out: Path, problems: int, heldout: int) -> None:
     base = out / "data" / DAG
     base.parent.mkdir(parents=True, exist_ok=True)
     steiner("problems", "countdown", "--run", base, "--count", problems, "--heldout", 0, *GAME)
-    steiner("synthesize", "--run", base, "--truncations", 32, "--cut", "early", "--max-attempt-steps", 16)
-    steiner("graph", "--run", base)
+    side = ("--workers", workers)
+    words = ("--truncations", 32, "--cut", "early", "--max-attempt-steps", 16)
+    steiner("synthesize", "--run", base, *words, *side)
+    steiner("graph", "build", "--run", base, *side)
     for kind in KINDS[1:]:
         _copy(base, out / "data" / kind)
-    sweep = ("--per-question", PER_QUESTION, "--order", "sorted", "--rotate", "--no-traces")
+    sweep = ("--per-question", PER_QUESTION, "--order", "sorted", "--rotate", "--no-traces", *side)
     for kind, detours in ((DAG, "all"), (SHORTCUT, "1")):
         run = out / "data" / kind
         steiner("sample", "--run", run, *sweep, "--detours", detours, "--max-steps", TRAINED_STEPS)
@@ -51,7 +53,7 @@ def make_data(out: Path, problems: int, heldout: int) -> None:
     if not (out / "tokenizer").is_dir():
         steiner("tokenizer", "--run", base, "--numbers-to", 30, "--output", out / "tokenizer")
     for kind in KINDS:
-        steiner("dataset", "--run", out / "data" / kind, "--tokenizer", out / "tokenizer")
+        steiner("dataset", "--run", out / "data" / kind, "--tokenizer", out / "tokenizer", *side)
     steiner(
         "problems", "countdown", "--run", out / "test", "--count", heldout, "--split", "new-inputs",
         "--heldout", 0, *GAME,
