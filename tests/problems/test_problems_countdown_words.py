@@ -24,7 +24,7 @@ from steiner.problems.countdown_words import (
     words_of,
 )
 from steiner.problems.grading import grade
-from steiner.problems.source import check_disjoint
+from steiner.problems.source import CountdownProblems, check_disjoint
 
 LANGUAGES = st.sampled_from(sorted(WORDS))
 NUMBERS = st.lists(st.integers(0, 999), min_size=2, max_size=6)
@@ -112,6 +112,7 @@ def test_english_is_what_it_was():
     limited = make_problem([3, 5, 7], 22, Limits(60, "*+"))
     assert limited.id == "1290c875f3cf8439"
     assert "language" not in CountdownSettings().model_dump()
+    assert CountdownProblems().digest() == "1a8daf0e5c98ea22", "runs begun before go on"
     assert CountdownSettings(language="zh").model_dump()["language"] == "zh"
 
 

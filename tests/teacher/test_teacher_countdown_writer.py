@@ -82,3 +82,13 @@ def test_a_step_that_gave_up_elsewhere_goes_on_here() -> None:
     for reflection in ("target 22 , got 15 , off by 7", "target 22 , got 22 , off by 0", "go on"):
         unchanged = step("7 + 8 = 15", reflection)
         assert writer.before_proceed(problem, unchanged, FACTS) == unchanged
+
+
+def test_chinese_steps_change_into_chinese_ones() -> None:
+    problem = make_problem([3, 5, 7], 22, language="zh")
+    writer = CountdownWriter()
+    goes_on, gave_up = step("3 + 5 = 8", "继续"), step("3 + 5 = 8", "死路，回头")
+    assert writer.before_backtrack(problem, goes_on, FACTS) == gave_up
+    assert writer.before_proceed(problem, gave_up, FACTS) == goes_on
+    compared = step("7 + 8 = 15", "目标 22，得到 15，相差 7")
+    assert writer.before_backtrack(problem, compared, FACTS) == compared

@@ -40,7 +40,7 @@ class EnginePool:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["steiner.decode.engine", "transformers.models.qwen2.modeling_qwen2"])
         self._pool = ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_load, initargs=(str(path), options)
+            workers, mp_context=context, initializer=_load, initargs=(path, options)
         )
         self._seed: int = options.get("seed", 0)
 
@@ -110,7 +110,7 @@ class _Told:
             self._progress.update(self._done)
 
 
-def _load(path: str, options: dict[str, Any]) -> None:
+def _load(path: Path | str, options: dict[str, Any]) -> None:
     import torch
 
     global _engine
