@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import pytest
 
 from steiner.core import InputError
 from steiner.evaluate import SampleResult
 from steiner.evaluate.baselines import Pool
 from steiner.evaluate.curves import Axis, ScalingCurve, scaling_curve
+from steiner.evaluate.drawing.curve_file import curve_file
 from steiner.evaluate.passes import Metric
 from steiner.evaluate.trend import Shape
 
@@ -119,3 +122,18 @@ def test_what_makes_no_curve_is_refused(runs: list[list[SampleResult]], axis: Ax
 def test_a_pool_of_other_questions_or_several_settings_is_refused(samples: list[SampleResult]) -> None:
     with pytest.raises(InputError, match="'short' cannot be held against the curve"):
         scaling_curve([run({1: 20, 2: 30})], Axis.MAX_STEPS, title="m", pools=[Pool("short", samples)])
+
+
+def test_a_curve_as_an_svg_file() -> None:
+    short = Pool("short <b>", pool(2, 1), graded=True)
+    curve = scaling_curve(
+        [run({1: 20, 2: 30, 3: 60, None: 70})], Axis.MAX_STEPS, title="a & b", pools=[short]
+    )
+    text = curve_file([curve], "Accuracy & steps", trained_to=2)
+    root = ElementTree.fromstring(text)
+    texts = ["".join(one.itertext()) for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[0] == "Accuracy & steps"
+    assert "trained up to here" in texts
+    legend = ["a & b", "majority vote of short <b>, same tokens", "best of N of short <b>, same tokens"]
+    assert texts[-3:] == legend
+    assert len(root.findall(".//{http://www.w3.org/2000/svg}polygon[@class]")) >= 1

@@ -14,7 +14,7 @@ app = typer.Typer(add_completion=False)
 
 EXAMPLES = """\b
 Examples:
-  steiner curve rl.json
+  steiner curve rl.json --figure curve.svg
   steiner curve rl.json --against tokens --pool short.json --pool other-model.json
   steiner curve runs/min1 runs/min4 runs/min8 --against min-steps --output curve.json
   steiner curve --anytime runs/quickstart/rl/model --problems runs/quickstart --limits 1-24
@@ -76,6 +76,7 @@ def curve(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of sign flips and bootstrap, and of drawn tokens.")] = 0,
     output: Annotated[Path | None, typer.Option(help="JSON file for the curve.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="SVG file for the curve.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output file.")] = False,
 ) -> None:
     """Say whether accuracy rises, falls or has a hump as a model thinks longer.
@@ -92,6 +93,7 @@ def curve(
 
     axis = read_axis(against)
     refuse_existing(output, force)
+    refuse_existing(figure, force)
     if anytime is None:
         read = read_runs(_given(runs, problems=problems, benchmark=benchmark, data=data, save=save))
     else:
@@ -113,6 +115,12 @@ def curve(
 
         with atomic_write(output) as file:
             file.write(found.model_dump_json(indent=1).encode())
+    if figure is not None:
+        from steiner.evaluate.drawing.curve_file import curve_file
+        from steiner.store import atomic_write
+
+        with atomic_write(figure) as file:
+            file.write(curve_file([found], found.title).encode())
 
 
 def _given(runs: list[Path] | None, **others: object) -> list[Path]:
