@@ -40,6 +40,8 @@ LARGEST = 60 * 2**20
 """Most bytes of a checkpoint, so that it can be shipped."""
 PART = 15 * 2**20
 """Bytes of a piece that `--pack` writes."""
+PUZZLES = 100
+"""Of the Game of 24, as many as the log has."""
 UNFINISHED = 3
 """Exit code of a command that `--minutes` stopped."""
 
@@ -128,12 +130,13 @@ def stages(
     out: Path, size: Size, kinds: Sequence[str], seed: int, log: Path | None, workers: int
 ) -> dict[str, Callable[[], None]]:
     """Return what each stage does."""
-    from h100_page import write_page
+    from h100_page import disjoint, write_page
 
     def data() -> None:
         make_data(out, size.data, workers)
         if log is not None:
             make_game24_run(out, log)
+        disjoint(out)
 
     def cpt() -> None:
         for kind in kinds:
@@ -265,11 +268,14 @@ def evaluate(out: Path, size: Size, seed: int) -> None:
         place = folder(out, kind, seed)
         made = [stage for stage in ("sft", "rl") if (place / stage / "bf16").is_dir()]
         for test in tests:
+            problems = PUZZLES if test == GAME24 else size.data.heldout
             if kind == SEARCH:
                 for stage in made:
-                    measure(place / stage / "bf16", out / test, place / f"{stage}-{test}.json", ask)
+                    asked = ask._replace(problems=problems)
+                    measure(place / stage / "bf16", out / test, place / f"{stage}-{test}.json", asked)
             if made:
-                pool = short._replace(limits=(min(SHORT[kind], size.limits[-1]),))
+                limit = min(SHORT[kind], size.limits[-1])
+                pool = short._replace(problems=problems, limits=(limit,))
                 measure(place / made[-1] / "bf16", out / test, place / f"{made[-1]}-{test}-pool.json", pool)
 
 

@@ -136,11 +136,11 @@ def heading(out: Path, size: Any, found: Sequence[Model]) -> str:
 
 def disjoint(out: Path) -> str:
     """Say that no test problem occurs in training, where the data is at hand."""
+    file = out / "disjoint.json"
     train = [out / "data" / name for name in (SEARCH, RL)]
     tests = [out / name for name in (*SPLITS, GAME24) if (out / name).is_dir()]
     if all(path.is_dir() for path in (*train, *tests)):
-        (out / "disjoint.json").write_text(json.dumps({"said": check_split(train, tests)}))
-    file = out / "disjoint.json"
+        file.write_text(json.dumps({"said": check_split(train, tests)}))
     return str(json.loads(file.read_text())["said"]) if file.exists() else "The data is not at hand to check."
 
 

@@ -73,7 +73,8 @@ def write_page(out: Path, size: parts.Size, groups: Sequence[str]) -> str:
             )  # fmt: skip
     lines = [heading(out, size, groups)]
     for group, rows in tables.items():
-        lines += ["", f"## {TITLES[group]}", "", *table(rows), "", *verdict(group, rows)]
+        said = verdict(group, rows)
+        lines += ["", f"## {TITLES[group]}", "", *table(rows), *([""] if said else []), *said]
     if parts.LIMITS_ROW in tables:
         lines += ["", *tried(out, size)]
     lines += ["", *alarms(out, size, tables)]
