@@ -19,6 +19,8 @@ from steiner.decode.load import load_model
 from steiner.decode.shipped import SHIPPED, VARIABLE, find_model, list_models, read_record
 from steiner.problems.countdown import CountdownSettings
 from steiner.problems.source import CountdownProblems, countdown_source, write_problems
+from steiner.serve.run import load_engine
+from steiner.serve.settings import EngineSettings
 from steiner.store import RunDir
 from steiner.train.supervised import train_cpt, train_sft
 
@@ -95,8 +97,11 @@ def test_a_name_loads_the_model_in_fp32_and_a_path_means_a_folder(place, trained
     assert find_model("tiny-nano") == str(place / "tiny-nano")
     for own in ("./tiny-nano", "some/tiny-nano", Path("tiny-nano"), "tiny", ""):
         assert find_model(own) == str(own)
-    network, _ = load_model("tiny-nano", device="cpu")
-    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    for given in ("tiny-nano", place / "tiny-nano"):
+        network, _ = load_model(given, device="cpu")
+        assert {p.dtype for p in network.parameters()} == {torch.float32}
+    engine = load_engine("tiny-nano", EngineSettings(device="cpu"))
+    assert engine.ids.eos == engine.tokenizer.eos_token_id
     with pytest.raises(InputError, match=r"no config\.json"):
         load_model("./tiny-nano")
     with pytest.raises(InputError, match="come with steiner: tiny-nano"):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steiner.core import InputError
-from steiner.decode.shipped import find_model, list_models
+from steiner.decode.shipped import RECORD, find_model, list_models
 from steiner.protocol import ControlIds, check_vocabulary
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def load_model(
 
     found = find_model(place)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.float32 if found != str(place) and device == "cpu" else "auto"
+    shipped = (Path(found) / RECORD).is_file()
+    dtype = torch.float32 if shipped and device == "cpu" else "auto"
     _check_place(found)
     bar = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
