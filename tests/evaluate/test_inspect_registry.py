@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from inspect_ai import eval as inspect_eval
+from inspect_ai.log import read_eval_log
 
 from steiner.core import InputError
 from steiner.evaluate.benchmarks import NAMES, DataOptions, find_benchmark, load_benchmark
@@ -16,6 +18,7 @@ from steiner.evaluate.inspect_provider import Answered, Asked, hand_in
 from steiner.evaluate.inspect_registry import TASKS
 from steiner.evaluate.inspect_run import read_run, run_task
 from steiner.evaluate.inspect_task import generation, make_task
+from steiner.testing import CannedModel, FaultyServer
 
 
 class Fixed:
@@ -91,13 +94,17 @@ def test_generated_tasks_are_asked_and_graded_by_their_own_scorer(name, tmp_path
 @pytest.mark.slow
 def test_the_command_line_of_inspect(tmp_path):
     command = [
-        *(str(Path(sys.executable).with_name("inspect")), "eval", "steiner/countdown", "--limit", "2"),
-        *("--model", "mockllm/model", "--log-dir", str(tmp_path / "logs"), "--log-format", "json"),
-        *("-T", "limit=4", "-T", "seed=5", "--display", "none"),
+        *(str(Path(sys.executable).with_name("inspect")), "eval", "steiner/gsm8k", "--display", "none"),
+        *("--model", "openai-api/local/m", "--log-dir", str(tmp_path / "logs"), "--log-format", "json"),
+        *("-T", f"data={sums(tmp_path)}", "-T", "limit=2"),
     ]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    with FaultyServer(CannedModel(text="<think>7</think>It is 2.")) as server:
+        here = {"LOCAL_BASE_URL": server.base_url, "LOCAL_API_KEY": "none"}
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, cwd=tmp_path, timeout=300,
+            env=os.environ | here,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "logs").glob("*.json")
-    log = json.loads(path.read_text())
-    assert log["eval"]["metadata"]["benchmark"] == "countdown"
-    assert [next(iter(sample["scores"].values()))["value"] for sample in log["samples"]] == ["I", "I"]
+    samples = read_run(read_eval_log(str(path))).samples
+    assert sorted((sample.answer, sample.right) for sample in samples) == [("2", False), ("2", True)]
