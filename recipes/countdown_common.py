@@ -10,6 +10,7 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -68,15 +69,24 @@ def changed(settings: Any, **changes: Any) -> Any:
 
 
 def run_jobs(jobs: Sequence[Job], workers: int) -> None:
-    """Run jobs, `workers` at a time, each on one thread; stop at the first that fails."""
+    """Run jobs, `workers` at a time, each on one thread; say now and then how far they are.
+
+    Raises:
+        SystemExit: at the first that fails; no further one is begun.
+    """
+    running: dict[str, Path] = {}
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(running, over), daemon=True).start()
 
     def one(job: Job) -> None:
         job.log.parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
+        running[job.name] = job.log
         with job.log.open("ab") as log:
             # One thread each: two small trainings side by side do more than one on two cores.
             variables = os.environ | {"OMP_NUM_THREADS": "1"}
             code = subprocess.run(job.command, stdout=log, stderr=log, env=variables, check=False).returncode
+        del running[job.name]
         if code:
             raise SystemExit(f"{job.name} failed with exit code {code}; see {job.log}")
         typer.echo(f"{job.name}: done after {time.monotonic() - started:,.0f} s")
@@ -89,6 +99,17 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> None:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+        finally:
+            over.set()
+
+
+def _watch(running: dict[str, Path], over: threading.Event) -> None:
+    """Print the last line of each running job's log twice a minute."""
+    while not over.wait(30):
+        for name, log in sorted(running.items()):
+            said = log.read_text(errors="replace").replace("\r", "\n").split("\n")
+            last = next((line.strip() for line in reversed(said) if line.strip()), "")
+            typer.echo(f"  {name}: {last[:90]}")
 
 
 def measure(model: Path, test: Path, output: Path, ask: Ask, budget: StepBudget | None = None) -> None:

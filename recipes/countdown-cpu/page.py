@@ -12,8 +12,11 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+
+from countdown_common import check_split, votes  # noqa: E402
+
 if TYPE_CHECKING:
-    from steiner.evaluate.baselines import Baseline
     from steiner.evaluate.curves import ScalingCurve
     from steiner.evaluate.records import SampleResult
     from steiner.evaluate.saved import SavedEvaluation
@@ -47,7 +50,7 @@ def write_page(out: Path, size: Any) -> str:
 
 def heading(out: Path, size: Any) -> str:
     """Return what was done, where and how long it took."""
-    from run import LIMITS, TRAINED_STEPS
+    from run import LIMITS, SPLITS, TRAINED_STEPS
 
     evaluation = load(out, "search", 0, "new-inputs")
     where = evaluation.circumstances
@@ -60,28 +63,7 @@ def heading(out: Path, size: Any) -> str:
         "Countdown with three numbers from 1 to 20, targets and results to 30. Trained on paths of at most "
         f"{TRAINED_STEPS} steps, measured with up to {max(LIMITS)}, greedily, under strict step control. "
         "Intervals are 95% bootstrap intervals over problems, all seeds of a problem together. "
-        f"{shared(out)}\n"
-    )
-
-
-def shared(out: Path) -> str:
-    """Say that no test problem occurs in training, by the normalised question; InputError if one does."""
-    from run import SPLITS
-
-    from steiner.problems.source import check_disjoint, read_problems
-    from steiner.store import RunDir
-
-    with RunDir(out / "search" / "data", read_only=True) as run:
-        train = list(read_problems(run))
-    counts = []
-    for split in SPLITS:
-        with RunDir(out / split, read_only=True) as run:
-            test = list(read_problems(run))
-        check_disjoint(train, test)
-        counts.append(f"{len(test):,} of {split}")
-    tests = ", ".join(counts)
-    return (
-        f"None of the test problems ({tests}) is among the {len(train):,} of the training (checked by hash)."
+        f"{check_split([out / 'search' / 'data'], [out / split for split in SPLITS])}\n"
     )
 
 
@@ -125,37 +107,8 @@ def section(out: Path, split: str, found: ScalingCurve, size: Any) -> str:
             f"| {point.label} | {point.accuracy:.1%} | {point.low:.1%}–{point.high:.1%} | "
             f"{' '.join(f'{share:.1%}' for share in by_seed)} | {point.steps:.1f} | {point.tokens:,.0f} |"
         )
-    lines += ["", *votes(found)]
+    lines += ["", *votes(found), "", "Completions of all seeds are mixed, which favours the votes."]
     return "\n".join(lines) + "\n"
-
-
-def votes(found: ScalingCurve) -> list[str]:
-    """Return what the tokens of each point buy otherwise."""
-    lines = [
-        "The same tokens spent on several short completions at temperature 1 (N of them; best of N is chosen "
-        "by the grader itself, which is allowed here: anyone can check a result). Completions of all seeds "
-        "are mixed, which favours the votes.",
-        "",
-        "| instead of | " + " | ".join(_title(one) for one in found.baselines) + " |",
-        "|--:|" + "---|" * len(found.baselines),
-    ]
-    for place, point in enumerate(found.points):
-        cells = []
-        for baseline in found.baselines:
-            bought = baseline.points[place]
-            if bought is None:
-                cells.append("–")
-            else:
-                low, high = 100 * bought.ahead_low, 100 * bought.ahead_high
-                ahead = f"{100 * bought.ahead:+.1f} ({low:+.1f}…{high:+.1f})"
-                cells.append(f"N={bought.k:.1f}: {bought.accuracy:.1%}; ahead by {ahead}")
-        lines.append(f"| {point.label} | {' | '.join(cells)} |")
-    return lines
-
-
-def _title(baseline: Baseline) -> str:
-    kind = "majority vote" if baseline.metric.value == "maj" else "best of N"
-    return f"{kind}, {baseline.title} ({baseline.tokens:,.0f} tokens each)"
 
 
 def training(out: Path, size: Any) -> str:

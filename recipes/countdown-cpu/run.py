@@ -12,18 +12,19 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import typer
 
 HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from countdown_common import Ask, Job, changed, measure, run_jobs, steiner  # noqa: E402
+
 SEARCH, SHORTCUT = "search", "shortcut"
 KINDS = (SEARCH, SHORTCUT)
 SPLITS = ("new-inputs", "heldout-targets")
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     begin = time.monotonic()
     make_data(given.output, size)
-    run_jobs(given.output, size, given.size, given.workers)
+    run_jobs(jobs_of(given.output, size, given.size), given.workers)
     (given.output / "minutes.txt").write_text(f"{(time.monotonic() - begin) / 60:.1f}\n")
     from page import write_page
 
@@ -121,50 +122,20 @@ def make_data(out: Path, size: Size) -> None:
         facts.write_text("\n\n".join(arithmetic_documents(30, Limits(max_result=30), seed=0)))
 
 
-def run_jobs(out: Path, size: Size, name: str, workers: int) -> None:
-    """Train and measure every model, `workers` at a time, each on one core in a process of its own."""
-    jobs = [(kind, seed) for seed in range(size.seeds) for kind in KINDS]
-    done: list[tuple[str, int]] = []
-    stop = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(out, jobs, done, stop), daemon=True)
-    watcher.start()
-
-    def one(job: tuple[str, int]) -> None:
-        kind, seed = job
-        folder = out / kind / f"seed-{seed}"
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [
-            *(sys.executable, str(HERE / "run.py"), "--job", f"{kind}:{seed}"),
-            *("--output", str(out), "--size", name, "--seeds", str(size.seeds)),
-        ]
-        with (folder / "log.txt").open("ab") as log:
-            # One thread each: two trainings side by side do more than one on two cores.
-            variables = os.environ | {"OMP_NUM_THREADS": "1"}
-            code = subprocess.run(command, stdout=log, stderr=log, env=variables, check=False).returncode
-        if code:
-            raise SystemExit(f"{kind}, seed {seed}, failed with exit code {code}; see {folder / 'log.txt'}")
-        done.append(job)
-
-    try:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(one, jobs))
-    finally:
-        stop.set()
-
-
-def _watch(
-    out: Path, jobs: Sequence[tuple[str, int]], done: list[tuple[str, int]], stop: threading.Event
-) -> None:
-    """Say now and then how far the trainings are, by the last lines of their logs."""
-    while not stop.wait(30):
-        lines = []
-        for kind, seed in jobs:
-            log = out / kind / f"seed-{seed}" / "log.txt"
-            if (kind, seed) not in done and log.exists():
-                said = log.read_text(errors="replace").replace("\r", "\n").split("\n")
-                last = next((line for line in reversed(said) if line.strip()), "")
-                lines.append(f"  {kind}, seed {seed}: {last.strip()[:90]}")
-        typer.echo(f"{len(done)} of {len(jobs)} models done\n" + "\n".join(lines))
+def jobs_of(out: Path, size: Size, name: str) -> list[Job]:
+    """Return one job for each model: train it and measure it."""
+    return [
+        Job(
+            f"{kind}, seed {seed}",
+            (
+                *(sys.executable, str(HERE / "run.py"), "--job", f"{kind}:{seed}"),
+                *("--output", str(out), "--size", name, "--seeds", str(size.seeds)),
+            ),
+            out / kind / f"seed-{seed}" / "log.txt",
+        )
+        for seed in range(size.seeds)
+        for kind in KINDS
+    ]
 
 
 def run_job(out: Path, size: Size, kind: str, seed: int) -> None:
@@ -173,13 +144,11 @@ def run_job(out: Path, size: Size, kind: str, seed: int) -> None:
     model = train(out, folder, kind, seed, size)
     for split in SPLITS:
         if kind == SEARCH:
-            evaluate(
-                model, out / split, folder / f"{split}.json", size, "--limits", ",".join(map(str, LIMITS))
-            )
-        evaluate(
-            model, out / split, folder / f"{split}-pool.json", size, "--limits", SHORT[kind],
-            "--samples", size.samples, "--temperature", 1, "--seed", seed,
-        )  # fmt: skip
+            measure(model, out / split, folder / f"{split}.json", Ask(LIMITS, size.heldout, size.reasoning))
+        short = Ask(
+            (SHORT[kind],), size.heldout, size.reasoning, samples=size.samples, temperature=1.0, seed=seed
+        )
+        measure(model, out / split, folder / f"{split}-pool.json", short)
 
 
 def train(out: Path, folder: Path, kind: str, seed: int, size: Size) -> Path:
@@ -204,29 +173,6 @@ def train(out: Path, folder: Path, kind: str, seed: int, size: Size) -> Path:
     )  # fmt: skip
     train_sft(sft, progress=RichProgress())
     return folder / "sft" / "model"
-
-
-def evaluate(model: Path, test: Path, output: Path, size: Size, *more: object) -> None:
-    """Measure a model on the held-out problems, unless that was done."""
-    if not output.exists():
-        steiner(
-            "evaluate", model, "--run", test, "--n", size.heldout, "--max-reasoning-tokens", size.reasoning,
-            "--output", output, *more,
-        )  # fmt: skip
-
-
-def changed(settings: Any, **changes: Any) -> Any:
-    """Return settings with some values changed, checked anew."""
-    return type(settings).model_validate(settings.model_dump() | changes)
-
-
-def steiner(*words: object) -> None:
-    """Run one command; one that is done returns at once."""
-    from steiner.cli.main import app
-
-    code = app([str(word) for word in words], standalone_mode=False)
-    if code:
-        raise SystemExit(code)
 
 
 if __name__ == "__main__":
