@@ -101,7 +101,11 @@ def stored_samples(location: str) -> Iterator[EvalSample]:
     if some is None:  # an older inspect-ai
         yield from logs.read_eval_log(location).samples or ()
         return
-    names = [(sample.id, sample.epoch) for sample in logs.read_eval_log_sample_summaries(location)]
+    # Summaries come in the order in which samples were done; `read_eval_log` sorts by epoch and id.
+    names = sorted(
+        ((sample.id, sample.epoch) for sample in logs.read_eval_log_sample_summaries(location)),
+        key=lambda name: (name[1], name[0] if isinstance(name[0], str) else str(name[0]).zfill(20)),
+    )
     for begin in range(0, len(names), AT_ONCE):
         yield from some(location, names[begin : begin + AT_ONCE], exclude_fields=set(UNREAD))
 
