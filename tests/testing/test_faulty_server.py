@@ -327,11 +327,19 @@ def test_slots_are_waited_for():
         faults = Faults.only("drip", drip_s=600.0, slots=2)
         async with FaultyServer(EchoModel(), faults) as server:
             bodies = [chat(f"question {index}") for index in range(8)]
-            return await asyncio.gather(*(post(server, body, timeout_s=2.0) for body in bodies))
+            holders = [asyncio.create_task(post(server, body, timeout_s=600.0)) for body in bodies[:2]]
+            while server.stats().in_flight < 2:
+                await asyncio.sleep(0.01)
+            waiters = await asyncio.gather(*(post(server, body, timeout_s=1.0) for body in bodies[2:]))
+            held = [holder.done() for holder in holders]
+            for holder in holders:
+                holder.cancel()
+            await asyncio.gather(*holders, return_exceptions=True)
+            return held, waiters
 
-    got = asyncio.run(run())
-    assert sorted(item.status for item in got) == [0] * 6 + [200] * 2
-    assert {item.broken for item in got} == {"TimeoutError"}
+    held, waiters = asyncio.run(run())
+    assert held == [False, False]
+    assert [(item.status, item.broken) for item in waiters] == [(0, "TimeoutError")] * 6
 
 
 def test_a_client_that_leaves_frees_its_place_and_has_nothing_delivered():
