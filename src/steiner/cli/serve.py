@@ -32,6 +32,13 @@ def serve(
     name: Annotated[str | None, typer.Option(help="Name of the model. Default: its folder's.")] = None,
     engine: Annotated[str | None, typer.Option(help="transformers or vllm.")] = None,
     device: Annotated[str | None, typer.Option(help="For example cuda:1.")] = None,
+    engine_process: Annotated[
+        bool | None,
+        typer.Option(
+            "--engine-process/--no-engine-process",
+            help="Engine in a process of its own. Default: on a CPU with more than one core.",
+        ),
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Completions written at once.")] = None,
     concurrency: Annotated[
         int | None, typer.Option(help="Completions accepted at once; more get status 429.")
@@ -76,7 +83,11 @@ def serve(
         "announce": announce or None,
         "system_prompt": system,
     }
-    settings = read_settings(config, given, {"kind": engine, "device": device, "batch": batch})
+    settings = read_settings(
+        config,
+        given,
+        {"kind": engine, "device": device, "process": engine_process, "batch": batch},
+    )
     from steiner.serve.run import name_of, serve
 
     where = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"

@@ -37,7 +37,7 @@ def load_model(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     shipped = (Path(found) / RECORD).is_file()
     dtype = torch.float32 if shipped and device == "cpu" else "auto"
-    _check_place(found)
+    check_place(found)
     bar = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -56,8 +56,12 @@ def load_model(
     return model.to(device).eval(), tokenizer
 
 
-def _check_place(place: str) -> None:
-    """Tell a mistyped folder from a hub id, before anything is asked of a hub."""
+def check_place(place: str) -> None:
+    """Tell a mistyped folder from a hub id, before anything is asked of a hub.
+
+    Raises:
+        InputError: if there is no such folder, or it holds no model.
+    """
     folder = Path(place).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():

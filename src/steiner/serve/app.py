@@ -17,7 +17,7 @@ from steiner import __version__
 from steiner.serve.bodies import Body
 from steiner.serve.chat import ChatExchange
 from steiner.serve.completions import CompletionExchange
-from steiner.serve.engines.base import Engine
+from steiner.serve.engines.base import Engine, EngineState
 from steiner.serve.errors import SERVER, ApiError
 from steiner.serve.exchange import Exchange, error_reply
 from steiner.serve.guard import Guard
@@ -122,8 +122,8 @@ def _add_small_ones(app: FastAPI, service: Service, card: dict[str, Any]) -> Non
         return JsonReply(card)
 
     async def health(_: Request) -> Response:
-        status = "draining" if service.draining else "ok"
-        return JsonReply({"status": status}, 503 if service.draining else 200)
+        status = "draining" if service.draining else str(service.engine.state)
+        return JsonReply({"status": status}, 200 if status == EngineState.READY else 503)
 
     async def metrics(_: Request) -> Response:
         return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
@@ -208,6 +208,7 @@ def _responses() -> dict[int | str, dict[str, Any]]:
         413: "Too large",
         429: "Too many requests",
         500: "Failure",
+        503: "The engine does not run",
     }
     for status, text in texts.items():
         found[status] = {"description": text, "content": error}

@@ -62,6 +62,19 @@ def overloaded(seconds: int) -> ApiError:
     )
 
 
+def not_running(starting: bool) -> ApiError:
+    """Return the 503 of a server whose engine does not run."""
+    return ApiError(
+        503,
+        "The engine is being started again. Try again soon."
+        if starting
+        else "The engine has failed. The server's log says why; it has to be started again.",
+        kind=SERVER,
+        code="engine_unavailable",
+        headers={"Retry-After": "10"} if starting else None,
+    )
+
+
 def failed(message: str = "The server had an error while processing your request.") -> ApiError:
     """Return a 500."""
     return ApiError(500, message, kind=SERVER, code="internal_error")

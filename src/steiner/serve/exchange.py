@@ -82,6 +82,7 @@ class Exchange(ABC, Generic[BodyT]):
         body = parse_body(self.body_type, raw)
         service.check_model(body.model)
         ask = self.read(body, service.settings)
+        service.check_engine()
         plan = await self.plan(body, ask, service)
         with ExitStack() as stack:
             stack.enter_context(service.places(len(plan)))

@@ -36,9 +36,9 @@ def load_engine(place: str, settings: EngineSettings) -> Engine:
                 "and steiner[serve] in it; see docs/serving.md."
             ) from error
         return VllmEngine.load(place, settings)
-    from steiner.serve.engines.local import LocalEngine
+    from steiner.serve.engines.embedded import load_embedded
 
-    return LocalEngine.load(place, settings)
+    return load_embedded(place, settings)
 
 
 def name_of(place: str, settings: ServeSettings) -> str:

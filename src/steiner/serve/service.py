@@ -12,8 +12,8 @@ from steiner.protocol import Message
 from steiner.serve.asks import Ask, generations, with_announcement
 from steiner.serve.conversation import PromptEncoder, Turn, TurnMemory
 from steiner.serve.decoder import Decoder
-from steiner.serve.engines.base import Engine, Generation
-from steiner.serve.errors import ApiError, overloaded
+from steiner.serve.engines.base import Engine, EngineState, Generation
+from steiner.serve.errors import ApiError, not_running, overloaded
 from steiner.serve.metrics import Metrics
 from steiner.serve.settings import ServeSettings
 from steiner.serve.speak import Delta, Speaker, Spoken
@@ -75,6 +75,16 @@ class Service:
                 param="model",
                 code="model_not_found",
             )
+
+    def check_engine(self) -> None:
+        """Make sure that the engine runs.
+
+        Raises:
+            ApiError: 503.
+        """
+        state = self.engine.state
+        if state is not EngineState.READY:
+            raise not_running(state is EngineState.STARTING)
 
     async def prompt(self, messages: list[Message], ask: Ask) -> Prompt:
         """Return a conversation as the model reads it.

@@ -89,6 +89,8 @@ class EngineSettings(Settings):
     kind: str = Field(default="transformers", pattern="^(transformers|vllm)$")
     device: str | None = None
     """For example `cuda`; by default a GPU if there is one."""
+    process: bool | None = None
+    """Of `transformers`: in a process of its own; by default on a CPU with more than one core."""
     batch: int = Field(default=64, ge=1)
     """Completions written at once; more wait."""
     cache_tokens: int = Field(default=262_144, ge=64)

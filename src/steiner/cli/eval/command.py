@@ -67,6 +67,13 @@ def evaluate(
     question_column: Columns = None,
     answer_column: Columns = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Questions in flight.")] = 64,
+    engine_process: Annotated[
+        bool | None,
+        typer.Option(
+            "--engine-process/--no-engine-process",
+            help="Local model in a process of its own. Default: on a CPU with more than one core.",
+        ),
+    ] = None,
     budget_usd: Annotated[float | None, typer.Option(min=0, help="Never spend more on this run.")] = None,
     price_input: Annotated[float | None, typer.Option(help="US dollars per million prompt tokens.")] = None,
     price_output: Annotated[float | None, typer.Option(help="The same of written tokens.")] = None,
@@ -85,7 +92,8 @@ def evaluate(
         temperature=None if own_temperature else temperature, max_tokens=max_tokens, min_steps=min_steps,
         max_steps=max_steps, max_reasoning_tokens=max_reasoning_tokens, control=control, system=system,
         template=template, keep_choices=keep_choices, skip_bad=skip_bad, question_column=question_column,
-        answer_column=answer_column, concurrency=concurrency, budget_usd=budget_usd, price_input=price_input,
+        answer_column=answer_column, concurrency=concurrency, engine_process=engine_process,
+        budget_usd=budget_usd, price_input=price_input,
         price_output=price_output, display=display,
     )  # fmt: skip
     run_benchmarks(options)

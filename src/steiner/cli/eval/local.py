@@ -36,18 +36,20 @@ class LocalAsker:
         self._background.run(engine.start())
 
     @classmethod
-    def load(cls, model: str, batch: int, device: str | None = None) -> LocalAsker:
-        """Load a model folder or hub id.
+    def load(
+        cls, model: str, batch: int, device: str | None = None, process: bool | None = None
+    ) -> LocalAsker:
+        """Load a model folder or hub id; `process` as in `EngineSettings`.
 
         Raises:
             InputError: if it cannot be loaded or lacks the control tokens.
         """
-        from steiner.serve.engines.local import LocalEngine
+        from steiner.serve.engines.embedded import load_embedded
         from steiner.serve.settings import EngineSettings
 
         # Nobody reads along: to hand tokens on as they come would only cost time.
-        settings = EngineSettings(batch=batch, device=device, flush_seconds=1.0)
-        return cls(LocalEngine.load(model, settings))
+        settings = EngineSettings(batch=batch, device=device, process=process, flush_seconds=1.0)
+        return cls(load_embedded(model, settings))
 
     def close(self) -> None:
         """Stop the engine."""

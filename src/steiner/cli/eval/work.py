@@ -50,6 +50,7 @@ class Options(NamedTuple):
     question_column: str | None
     answer_column: str | None
     concurrency: int
+    engine_process: bool | None
     budget_usd: float | None
     price_input: float | None
     price_output: float | None
@@ -221,7 +222,9 @@ def _local(options: Options) -> tuple[str, LocalAsker]:
 
     if options.budget_usd is not None:
         raise InputError("A local model costs nothing: --budget-usd is for endpoints.")
-    return options.target, LocalAsker.load(options.target, options.concurrency)
+    return options.target, LocalAsker.load(
+        options.target, options.concurrency, process=options.engine_process
+    )
 
 
 def _remote(options: Options, budget: StepBudget) -> tuple[str, EndpointAsker]:

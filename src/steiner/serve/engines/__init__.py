@@ -3,6 +3,24 @@
 >>> from steiner.serve.engines.local import LocalEngine
 """
 
-from steiner.serve.engines.base import Engine, EngineStats, Finish, Generation, TokenChunk, TokenLogprob
+from steiner.serve.engines.base import (
+    Engine,
+    EngineError,
+    EngineState,
+    EngineStats,
+    Finish,
+    Generation,
+    TokenChunk,
+    TokenLogprob,
+)
 
-__all__ = ["Engine", "EngineStats", "Finish", "Generation", "TokenChunk", "TokenLogprob"]
+__all__ = [
+    "Engine",
+    "EngineError",
+    "EngineState",
+    "EngineStats",
+    "Finish",
+    "Generation",
+    "TokenChunk",
+    "TokenLogprob",
+]

@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+class EngineError(Exception):
+    """The model failed; the message is for the log, not for clients."""
+
+
+class EngineState(StrEnum):
+    """Whether an engine can write."""
+
+    READY = "ok"
+    STARTING = "starting"
+    FAILED = "failed"
+    """For good."""
+
+
 class Finish(StrEnum):
     """Why a completion is over, in OpenAI's words."""
 
@@ -81,14 +94,25 @@ class Engine(Protocol):
     context: int
     """Most tokens of prompt and completion together."""
 
+    @property
+    def state(self) -> EngineState:
+        """Tell whether it can write."""
+        ...
+
     async def start(self) -> None:
         """Begin to work."""
 
     def stream(self, generation: Generation) -> AsyncGenerator[TokenChunk, None]:
-        """Yield the completion as it is written. Closing the generator frees its place at once."""
+        """Yield the completion as it is written. Closing the generator frees its place at once.
+
+        Raises:
+            EngineError: if the model fails, or the engine is not ready.
+        """
+        ...
 
     def stats(self) -> EngineStats:
         """Return counts."""
+        ...
 
     async def close(self) -> None:
         """Stop; what is being written is cut."""

@@ -1,56 +1,32 @@
-"""The embedded engine: one thread owns the model, the event loop hands requests in and takes tokens."""
+"""The engine in this process: one thread owns the model, the event loop hands requests in and takes tokens.
+
+Thread and event loop share one interpreter lock, so the loop's work is taken from the engine's time;
+`steiner.serve.engines.process` has the same engine in a process of its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import queue
 import threading
-import time
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-
-from steiner.decode.around import TINY
 from steiner.decode.load import load_model
 from steiner.protocol import ControlIds, ensure_chat_template
-from steiner.serve.engines.base import EngineStats, Generation, TokenChunk
-from steiner.serve.engines.batch import Batch, BatchLimits
+from steiner.serve.engines.base import EngineError, EngineState, EngineStats, Generation, TokenChunk
+from steiner.serve.engines.mailbox import Mailbox
 from steiner.serve.engines.rows import Row
+from steiner.serve.engines.writer import Writer
 from steiner.serve.settings import EngineSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-log = logging.getLogger("steiner.serve")
 
-Delivery = list[tuple["_Mailbox", TokenChunk | None]]
-"""What one step has for each stream; None says that the engine failed."""
-
-
-class EngineError(Exception):
-    """The model failed; the message is for the log, not for clients."""
-
-
-class _Mailbox:
-    """Where a stream finds its tokens. Belongs to the event loop."""
-
-    def __init__(self, row: Row) -> None:
-        self.row = row
-        self.chunks: list[TokenChunk] = []
-        self.failed = False
-        self.ready = asyncio.Event()
-
-    def take(self) -> TokenChunk:
-        """Return all that has come as one chunk."""
-        chunks, self.chunks = self.chunks, []
-        self.ready.clear()
-        if len(chunks) == 1:
-            return chunks[0]
-        ids = tuple(number for chunk in chunks for number in chunk.ids)
-        logprobs = tuple(one for chunk in chunks for one in chunk.logprobs)
-        return TokenChunk(ids, logprobs, chunks[-1].finish, chunks[-1].cached_tokens)
+class _Asked(NamedTuple):
+    row: Row
+    mailbox: Mailbox
 
 
 class LocalEngine:
@@ -67,16 +43,9 @@ class LocalEngine:
         ensure_chat_template(tokenizer)
         self.tokenizer = tokenizer
         self.ids = ControlIds.from_tokenizer(tokenizer)
-        self.context = int(getattr(model.config, "max_position_embeddings", None) or settings.cache_tokens)
-        limits = BatchLimits(
-            settings.batch, settings.cache_tokens, settings.prefix_tokens, settings.prefill_tokens
-        )
-        self._batch = Batch(model, self.ids, limits)
-        self._flush = settings.flush_seconds
-        self._tiny = model.device.type == "cpu" and model.num_parameters() <= TINY
-        self._inbox: queue.SimpleQueue[_Mailbox | None] = queue.SimpleQueue()
-        self._mailboxes: dict[Row, _Mailbox] = {}
-        self._queued = 0
+        self._writer: Writer[Mailbox] = Writer(model, self.ids, settings)
+        self.context = self._writer.context
+        self._inbox: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
         self._stopping = False
@@ -90,6 +59,13 @@ class LocalEngine:
         """
         model, tokenizer = load_model(place, settings.device)
         return cls(model, tokenizer, settings)
+
+    @property
+    def state(self) -> EngineState:
+        """Tell whether its thread works."""
+        if self._thread is None:
+            return EngineState.STARTING
+        return EngineState.READY if self._thread.is_alive() else EngineState.FAILED
 
     async def start(self) -> None:
         """Begin to work."""
@@ -106,91 +82,52 @@ class LocalEngine:
 
     def stats(self) -> EngineStats:
         """Return counts."""
-        found = self._batch.stats()
+        found = self._writer.stats()
         return found._replace(waiting=found.waiting + self._inbox.qsize())
 
     async def stream(self, generation: Generation) -> AsyncGenerator[TokenChunk, None]:
         """Yield the completion as it is written.
 
         Raises:
-            EngineError: if the model fails.
+            EngineError: if the model fails, or the engine's thread has ended.
         """
-        mailbox = _Mailbox(Row.of(generation))
-        self._inbox.put(mailbox)
+        if self.state is not EngineState.READY:
+            raise EngineError("the engine's thread does not run")
+        asked = _Asked(Row.of(generation), Mailbox())
+        self._inbox.put(asked)
         try:
             while True:
-                await mailbox.ready.wait()
-                if mailbox.failed:
-                    raise EngineError("the model failed while this completion was written")
-                chunk = mailbox.take()
+                chunk = await asked.mailbox.take()
                 yield chunk
                 if chunk.finish:
                     return
         finally:
-            mailbox.row.cancelled = True
+            asked.row.cancelled = True
 
     def _work(self) -> None:
         """Be the engine's thread."""
-        if self._tiny:
-            torch.set_num_threads(1)
-        last = 0.0
-        while self._receive():
-            try:
-                news = self._batch.step()
-            except Exception:
-                log.exception("the model failed; all running completions are given up")
-                self._fail_all()
-                continue
-            now = time.monotonic()
-            due = now - last >= self._flush
-            if due:
-                last = now
-            self._send([row for row in self._mailboxes if row.fresh_ids] if due else news, due)
-        self._fail_all()
+        self._writer.begin()
+        try:
+            while self._receive():
+                self._post(self._writer.step())
+        finally:
+            self._post(self._writer.give_up())
 
     def _receive(self) -> bool:
         """Take requests in; waits for one when there is nothing else to do. False: it is time to stop."""
-        while not (self._inbox.empty() and self._batch.busy):
-            mailbox = self._inbox.get()
-            if mailbox is None:
+        while not (self._inbox.empty() and self._writer.busy):
+            asked = self._inbox.get()
+            if asked is None:
                 break
-            self._mailboxes[mailbox.row] = mailbox
-            self._batch.queue(mailbox.row)
+            self._writer.add(*asked)
         return not self._stopping
 
-    def _send(self, rows: list[Row], due: bool) -> None:
-        """Hand tokens to the event loop: first and last ones at once, others when they are due."""
-        delivery: Delivery = []
-        for row in rows:
-            mailbox = self._mailboxes.get(row)
-            if mailbox is None or not (due or row.finish or not row.started):
-                continue
-            row.started = True
-            chunk = TokenChunk(tuple(row.fresh_ids), tuple(row.fresh_logprobs), row.finish, row.cached_tokens)
-            row.fresh_ids, row.fresh_logprobs = [], []
-            delivery.append((mailbox, chunk))
-            if row.finish:
-                del self._mailboxes[row]
-        if due or not self._batch.busy:
-            for row in [row for row in self._mailboxes if row.cancelled]:
-                del self._mailboxes[row]
-        self._post(delivery)
-
-    def _fail_all(self) -> None:
-        self._post([(mailbox, None) for mailbox in self._mailboxes.values()])
-        self._mailboxes.clear()
-        self._batch.forget()
-
-    def _post(self, delivery: Delivery) -> None:
+    def _post(self, delivery: list[tuple[Mailbox, TokenChunk | None]]) -> None:
         if delivery and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_deliver, delivery)
 
 
-def _deliver(delivery: Delivery) -> None:
+def _deliver(delivery: list[tuple[Mailbox, TokenChunk | None]]) -> None:
     """Put what came into the mailboxes, in the event loop."""
     for mailbox, chunk in delivery:
-        if chunk is None:
-            mailbox.failed = True
-        else:
-            mailbox.chunks.append(chunk)
-        mailbox.ready.set()
+        mailbox.put(chunk)

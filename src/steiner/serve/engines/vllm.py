@@ -21,7 +21,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from steiner.core import InputError
 from steiner.protocol import ControlIds, check_vocabulary, ensure_chat_template
-from steiner.serve.engines.base import EngineStats, Finish, Generation, TokenChunk, TokenLogprob
+from steiner.serve.engines.base import EngineState, EngineStats, Finish, Generation, TokenChunk, TokenLogprob
 from steiner.serve.settings import EngineSettings
 
 if TYPE_CHECKING:
@@ -87,6 +87,13 @@ class VllmEngine:
     async def close(self) -> None:
         """Stop."""
         await asyncio.to_thread(self._llm.shutdown)
+
+    @property
+    def state(self) -> EngineState:
+        """Tell whether vLLM runs."""
+        if not self.context:
+            return EngineState.STARTING
+        return EngineState.FAILED if self._llm.errored else EngineState.READY
 
     def stats(self) -> EngineStats:
         """Return counts; a completion waits until its first token."""
