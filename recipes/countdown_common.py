@@ -32,6 +32,16 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 
+OUTCOME: dict[str, Any] = {"name": "outcome", "weight": 1.0}
+REWARDS: dict[str, list[dict[str, Any]]] = {
+    "outcome": [OUTCOME],
+    "dag": [OUTCOME, {"name": "dag", "weight": 0.5}],
+    "progress": [OUTCOME, {"name": "progress", "weight": 0.5}],
+    "montecarlo": [OUTCOME, {"name": "montecarlo", "weight": 0.5, "continuations": 2, "most": 32}],
+}
+"""What RL is rewarded for, by the name of the reward beside the outcome."""
+
+
 class Job(NamedTuple):
     """A piece of work for a process of its own."""
 
@@ -122,41 +132,25 @@ def measure(model: Path, test: Path, output: Path, ask: Ask, budget: StepBudget 
         ask: limits and sizes.
         budget: further limits, such as `min_steps` or `soft_end`.
     """
-    from steiner.cli.circumstances import circumstances
-    from steiner.cli.common import is_right
     from steiner.cli.evaluate import read_problems
-    from steiner.cli.ui import RichProgress
+    from steiner.cli.measure import Asking, measure_model
     from steiner.core import StepBudget
-    from steiner.decode.engine import LocalEngine
     from steiner.evaluate import saved
-    from steiner.evaluate.metrics import curve_point
-    from steiner.evaluate.run import evaluate
 
     if output.exists():
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     problems, stage = read_problems(test, None, ask.problems)
-    problems = [problem for problem in problems for _ in range(ask.samples)]
-    engine = LocalEngine.load(
-        str(model), seed=ask.seed, temperature=ask.temperature, batch_size=ask.batch, max_answer_tokens=48
+    asking = Asking(
+        limits=tuple(sorted(ask.limits)),
+        temperature=ask.temperature,
+        seed=ask.seed,
+        max_reasoning_tokens=ask.reasoning,
+        other_limits=budget or StepBudget(),
+        batch=ask.batch,
     )
-    progress = RichProgress()
-    progress.start("Evaluating", len(problems))
-    started = time.monotonic()
-    others = budget or StepBudget()
-    try:
-        samples, _ = evaluate(
-            engine, problems, ask.limits, is_right, max_reasoning_tokens=ask.reasoning, other_limits=others,
-            progress=progress,
-        )  # fmt: skip
-    finally:
-        progress.finish()
-    found = saved.SavedEvaluation(
-        model=str(model), run=str(test), stage=stage, temperature=ask.temperature, seed=ask.seed,
-        max_reasoning_tokens=ask.reasoning, other_limits=others, seconds=time.monotonic() - started,
-        curve=tuple(curve_point(samples, limit, ask.seed) for limit in sorted(ask.limits)),
-        samples=tuple(samples), circumstances=circumstances(),
-    )  # fmt: skip
+    repeated = [problem for problem in problems for _ in range(ask.samples)]
+    found = measure_model(str(model), repeated, asking, run=test, stage=stage)
     where = found.circumstances.model_copy(update={"command": shlex.join(["python", *sys.argv])})
     saved.save(found.model_copy(update={"circumstances": where}), output)
 

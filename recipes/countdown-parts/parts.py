@@ -16,13 +16,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import typer
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from countdown_common import REWARDS as BY_NAME  # noqa: E402
 from countdown_common import Ask, Job, changed, measure, run_jobs  # noqa: E402
 from parts_data import BOTH, DAG, SHORTCUT, TRACES, make_data  # noqa: E402
 
@@ -57,13 +58,7 @@ VARIANTS = {
     "no-cpt": Variant("no CPT: all tokens to SFT", cpt=False),
     "no-sft": Variant("no SFT: all tokens to CPT", sft=False),
 }
-OUTCOME: dict[str, Any] = {"name": "outcome", "weight": 1.0}
-REWARDS: dict[str, list[dict[str, Any]]] = {
-    "rl-outcome": [OUTCOME],
-    "rl-dag": [OUTCOME, {"name": "dag", "weight": 0.5}],
-    "rl-progress": [OUTCOME, {"name": "progress", "weight": 0.5}],
-    "rl-montecarlo": [OUTCOME, {"name": "montecarlo", "weight": 0.5, "continuations": 2, "most": 32}],
-}
+REWARDS = {f"rl-{name}": rewards for name, rewards in BY_NAME.items()}
 SFT_MORE = "sft-more"
 """Fine-tuning goes on for as many tokens as `rl-outcome` wrote: what RL has to beat."""
 LIMITS_ROW = "limits"

@@ -8,6 +8,7 @@ Stopped at any moment, the same command goes on where it was. README.md says wha
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,21 +16,15 @@ from typing import Any, NamedTuple
 import typer
 
 HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent)]
+
+from countdown_common import OUTCOME, changed, steiner  # noqa: E402
+from countdown_common import REWARDS as BY_NAME  # noqa: E402
+
 LIMIT = 24
 """Steps allowed in the evaluation."""
 
-OUTCOME = {"name": "outcome", "weight": 1.0}
-REWARDS: dict[str, list[dict[str, Any]]] = {
-    "outcome": [OUTCOME],
-    "dag": [OUTCOME, {"name": "dag", "weight": 0.5}],
-    "progress": [OUTCOME, {"name": "progress", "weight": 0.5}],
-    "montecarlo": [OUTCOME, {"name": "montecarlo", "weight": 0.5, "continuations": 2, "most": 32}],
-    "all": [
-        OUTCOME,
-        {"name": "dag", "weight": 0.25},
-        {"name": "progress", "weight": 0.25},
-    ],
-}
+REWARDS = BY_NAME | {"all": [OUTCOME, {"name": "dag", "weight": 0.25}, {"name": "progress", "weight": 0.25}]}
 NO_RL = "none"
 
 
@@ -246,20 +241,6 @@ def samples(path: Path) -> list[Any]:
 
     chosen = [one for one in load(path).samples if one.max_steps == LIMIT]
     return sorted(chosen, key=lambda one: one.problem_id)
-
-
-def changed(settings: Any, **changes: Any) -> Any:
-    """Return settings with some values changed, checked anew."""
-    return type(settings).model_validate(settings.model_dump() | changes)
-
-
-def steiner(*words: str) -> None:
-    """Run one command; one that is done returns at once."""
-    from steiner.cli.main import app
-
-    code = app(list(words), standalone_mode=False)
-    if code:
-        raise SystemExit(code)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,15 @@ import functools
 import random
 
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import Qwen2ForCausalLM
 
 from steiner.core import InputError, SoftEnd, StepBudget
 from steiner.decode import Mode, fork
 from steiner.decode.generate import Anytime, answer_now, generate, generate_anytime
 from steiner.protocol import ControlToken, Message, encode_prompts, parse_ids
+from tiny_model import searching_model
 
 T = ControlToken
 LIMITS = (1, 2, 4)
@@ -27,35 +27,14 @@ def prompts(tokenizer):
 
 @pytest.fixture(scope="module")
 def searcher(tokenizer, ids) -> Qwen2ForCausalLM:
-    return make_searcher(tokenizer, ids, "sdpa")
+    return make_searcher(tokenizer, "sdpa")
 
 
-def make_searcher(tokenizer, ids, attention: str) -> Qwen2ForCausalLM:
-    """Untrained, with a liking for control tokens, so that fields and searches end by themselves.
-
-    In double precision: with random weights the two likeliest tokens are now and then as good as equal.
-    """
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        initializer_range=0.5,
-        tie_word_embeddings=False,
-        attn_implementation=attention,
-    )
-    made = Qwen2ForCausalLM(config)
-    made.lm_head = torch.nn.Linear(32, len(tokenizer))
-    torch.nn.init.normal_(made.lm_head.weight, std=0.5)
-    torch.nn.init.zeros_(made.lm_head.bias)
-    with torch.no_grad():
-        made.lm_head.bias[[*ids.control, ids.eos]] = 6.0
+def make_searcher(tokenizer, attention: str) -> Qwen2ForCausalLM:
+    """In double precision: with random weights the two likeliest tokens are now and then as good as equal."""
+    made = searching_model(tokenizer, attention)
     # Eager attention turns double precision's masks into NaN.
-    return (made if attention == "eager" else made.double()).eval()
+    return made if attention == "eager" else made.double()
 
 
 def separately(model, tokenizer, prompts, budget, limits, **options) -> dict[int, list[tuple[int, ...]]]:
@@ -108,7 +87,7 @@ def test_each_limit_writes_what_a_run_of_its_own_writes(searcher, tokenizer, pro
 
 @pytest.mark.parametrize(("temperature", "attention"), [(0.0, "sdpa"), (1.0, "eager")])
 def test_the_reports_own_control_too(tokenizer, ids, prompts, temperature, attention):
-    searcher = make_searcher(tokenizer, ids, attention)
+    searcher = make_searcher(tokenizer, attention)
     budget = StepBudget(max_steps=6, max_reasoning_tokens=90)
     options = {
         "temperature": temperature, "seeds": [3, 4, 5, 6], "max_answer_tokens": 5, "mode": Mode.REPORT,

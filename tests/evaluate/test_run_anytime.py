@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
-import torch
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from steiner.core import Move, Problem, ReasoningPath, Step, StepBudget
 from steiner.dataset.tokenizer import train_tokenizer
 from steiner.decode.engine import LocalEngine
 from steiner.evaluate import SampleResult
 from steiner.evaluate.run import evaluate
-from steiner.protocol import ControlIds, ControlToken, Parsed
+from steiner.protocol import Parsed
+from tiny_model import searching_model
 
 LIMITS = (1, 2, 4)
 PROBLEMS = [Problem(question=f"Make {n} from 3 5 {n} .", answer=str(n)) for n in range(8)]
@@ -92,28 +92,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="module")
 def model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
-    """Random weights, with a bias towards control tokens so that fields and searches end by themselves."""
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        initializer_range=0.5,
-        tie_word_embeddings=False,
-    )
-    made = Qwen2ForCausalLM(config)
-    ids = ControlIds.from_tokenizer(tokenizer)
-    made.lm_head = torch.nn.Linear(32, len(tokenizer))
-    torch.nn.init.normal_(made.lm_head.weight, std=0.5)
-    torch.nn.init.zeros_(made.lm_head.bias)
-    with torch.no_grad():
-        made.lm_head.bias[[*ids.control, ids.eos]] = 6.0
-        made.lm_head.bias[ids[ControlToken.END]] = 7.0
-    return made.eval()
+    return searching_model(tokenizer, end=7.0)
 
 
 @pytest.mark.parametrize("max_reasoning_tokens", [None, 60])

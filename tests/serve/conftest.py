@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from tiny_server import make_model, make_tokenizer, running
+from tiny_server import make_model, running
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from steiner.protocol import ControlIds
+from tiny_model import chat_tokenizer
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -19,7 +20,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
-    return make_tokenizer()
+    return chat_tokenizer()
 
 
 @pytest.fixture(scope="session")

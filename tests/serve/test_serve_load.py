@@ -19,7 +19,9 @@ import aiohttp
 import httpx
 import psutil
 import pytest
-from tiny_server import make_model, make_tokenizer
+from tiny_server import make_model
+
+from tiny_model import chat_tokenizer
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +35,7 @@ LEAK_BYTES = 40_000_000
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("model") / "tiny"
-    tokenizer = make_tokenizer()
+    tokenizer = chat_tokenizer()
     make_model(tokenizer).save_pretrained(place)
     tokenizer.save_pretrained(place)
     return place

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from tiny_server import make_model, make_tokenizer
+from tiny_server import make_model
 from typer.testing import CliRunner
 
 from steiner.cli.main import app
@@ -16,6 +16,7 @@ from steiner.serve.asks import read_ask
 from steiner.serve.bodies import ChatBody
 from steiner.serve.errors import ApiError
 from steiner.serve.settings import EFFORTS, Display, Effort, EffortRange, ServeSettings
+from tiny_model import chat_tokenizer
 
 
 def test_options_go_before_the_file(tmp_path):
@@ -113,7 +114,7 @@ def test_a_soft_end_without_a_budget_is_refused():
 @pytest.fixture
 def folder(tmp_path):
     place = tmp_path / "tiny"
-    tokenizer = make_tokenizer()
+    tokenizer = chat_tokenizer()
     make_model(tokenizer).save_pretrained(place)
     tokenizer.save_pretrained(place)
     return place

@@ -8,31 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from steiner.protocol import CHATML_TEMPLATE, add_control_tokens
 from steiner.serve.engines.local import LocalEngine
 from steiner.serve.run import make_server, open_socket
 from steiner.serve.settings import ServeSettings
 
 CONTEXT = 2048
-
-
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer without merges: each byte is a token."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    backend = Tokenizer(models.BPE({letter: number for number, letter in enumerate(letters)}, []))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens(specials)
-    made = PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<|im_end|>", pad_token="<|endoftext|>"
-    )
-    made.chat_template = CHATML_TEMPLATE
-    add_control_tokens(made)
-    return made
 
 
 def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:

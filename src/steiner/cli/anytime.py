@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from steiner.core import InputError, Problem, StepBudget
+from steiner.core import InputError, Problem
 
 if TYPE_CHECKING:
     from steiner.evaluate.gather import Run
@@ -35,17 +35,19 @@ def measure_now(wanted: Wanted) -> Run:
     Raises:
         InputError: if the problems or the model cannot be read, or it is not said which.
     """
-    from steiner.cli.evaluate import measure_model, read_limits
+    from steiner.cli.evaluate import read_limits
+    from steiner.cli.measure import Asking, measure_model
     from steiner.evaluate.gather import Run
     from steiner.evaluate.saved import save
 
-    steps = read_limits(wanted.limits)
+    asking = Asking(
+        limits=tuple(read_limits(wanted.limits)),
+        temperature=wanted.temperature,
+        seed=wanted.seed,
+        max_reasoning_tokens=wanted.max_reasoning_tokens,
+    )
     problems, place, stage = _problems(wanted)
-    measured = measure_model(
-        wanted.model, problems, steps, run=place, stage=stage, temperature=wanted.temperature,
-        seed=wanted.seed, max_reasoning_tokens=wanted.max_reasoning_tokens, other_limits=StepBudget(),
-    )  # fmt: skip
-    measured = concealed(measured, problems)
+    measured = concealed(measure_model(wanted.model, problems, asking, run=place, stage=stage), problems)
     if wanted.save is not None:
         save(measured, wanted.save)
     # As `steiner.evaluate.gather.read_run` reads a saved one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,56 +80,50 @@ def evaluate(
     trained on. Where questions are not all English, accuracy and the share of steps in the right language are
     shown for each language.
     """
+    from steiner.cli.compare import refuse_existing
+    from steiner.cli.measure import Asking, measure_model
     from steiner.cli.ui import err
+    from steiner.core import InputError
+    from steiner.decode.shipped import find_model
     from steiner.evaluate import saved
 
-    steps = read_limits(limits)
-    other_limits = _budget(
-        max_step_tokens=max_step_tokens, backtrack_bias=backtrack_bias, ban_repeats=ban_repeats,
-        soft_end=soft_end,
+    asking = Asking(
+        limits=tuple(read_limits(limits)),
+        temperature=temperature,
+        seed=seed,
+        max_reasoning_tokens=max_reasoning_tokens,
+        other_limits=_budget(
+            max_step_tokens=max_step_tokens, backtrack_bias=backtrack_bias, ban_repeats=ban_repeats,
+            soft_end=soft_end,
+        ),
+        turns=turns,
+        history=read_history(history),
+        system=system,
     )  # fmt: skip
-    if output is not None and output.exists() and not force:
-        from steiner.core import InputError
-
-        raise InputError(f"{output} exists: give another --output, or --force to replace it.")
+    refuse_existing(output, force)
     if samples > 1 and temperature == 0:
-        from steiner.core import InputError
-
         raise InputError(
             "--samples above 1 needs a --temperature above 0: the completions would be the same."
         )
-    policy = read_history(history)
     problems, stage = read_problems(run, stage, n)
     problems = [problem for problem in problems for _ in range(samples)]
     before = None if against is None else saved.load(against)
     if before is not None:  # found out before the long work, not after it
-        saved.shared_limit(before, set(steps), {problem.id for problem in problems})
-    evaluation = measure_model(
-        model, problems, steps, run=run, stage=stage, temperature=temperature, seed=seed,
-        max_reasoning_tokens=max_reasoning_tokens, other_limits=other_limits, turns=turns, history=policy,
-        system=system,
-    )  # fmt: skip
+        saved.shared_limit(before, set(asking.limits), {problem.id for problem in problems})
+    evaluation = measure_model(model, problems, asking, run=run, stage=stage)
     if output is not None:
         saved.save(evaluation, output)
     _print(evaluation, None if before is None else saved.compare_saved(before, evaluation))
-    from steiner.decode.shipped import find_model
-
     for line in alarms_of(Path(find_model(model))):
         err.print(f"training alarm: {line}", style="yellow", markup=False)
 
 
 def alarms_of(model: Path) -> list[str]:
-    """Return what the monitor of the training that made a model found, one line each.
+    """Return what the monitor of the training that made a model found, one line each."""
+    from steiner.cli.report import training_alarms
 
-    It is read from the `training.json` beside the model's folder; a model from elsewhere has none.
-    """
-    import json
-
-    try:
-        record = json.loads((model.parent / "training.json").read_bytes())
-        return [f"{a['name']} since update {a['since']}: {a['evidence']}" for a in record.get("alarms", ())]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []
+    alarms = training_alarms(model) or ()
+    return [f"{alarm.name} since update {alarm.since}: {alarm.evidence}" for alarm in alarms]
 
 
 def _budget(soft_end: str | None, **limits: Any) -> StepBudget:
@@ -198,82 +191,6 @@ def read_problems(path: Path, stage: str | None, n: int) -> tuple[list[Problem],
     if not records:
         raise InputError(f"Stage '{name}' of {path} holds no problems.")
     return [Problem.model_validate_json(record.body) for record in records], name
-
-
-def measure_model(
-    model: str,
-    problems: list[Problem],
-    limits: list[int],
-    *,
-    run: Path,
-    stage: str,
-    temperature: float,
-    seed: int,
-    max_reasoning_tokens: int | None,
-    other_limits: StepBudget,
-    turns: int = 1,
-    history: HistoryPolicy | None = None,
-    system: str = "",
-) -> SavedEvaluation:
-    """Measure a model under every limit, from one completion of each problem.
-
-    With `turns` above 1 each problem is the last turn of a conversation that carries what `history` says.
-    """
-    from steiner.cli.circumstances import circumstances
-    from steiner.cli.common import is_right
-    from steiner.cli.ui import RichProgress
-    from steiner.decode.engine import LocalEngine
-    from steiner.evaluate.languages import results_by_language
-    from steiner.evaluate.metrics import curve_point
-    from steiner.evaluate.run import evaluate as run_evaluation
-    from steiner.evaluate.saved import AskedQuestion, SavedEvaluation, WrittenPath
-    from steiner.evaluate.turns import conversations, converse
-
-    asked = conversations(problems, turns, seed) if turns > 1 and history is not None else None
-    engine = LocalEngine.load(model, seed=seed, temperature=temperature, system_prompt=system)
-    progress = RichProgress()
-    started = time.monotonic()
-    prompts = None
-    try:
-        if asked is not None and history is not None:
-            progress.start("Earlier turns", sum(len(one.questions) - 1 for one in asked))
-            own = {"max_steps": max(limits), "max_reasoning_tokens": max_reasoning_tokens}
-            prompts = converse(engine, asked, other_limits.model_copy(update=own), history, progress)
-            progress.finish()
-        progress.start("Evaluating", len(problems))
-        samples, whole = run_evaluation(
-            engine, problems, limits, is_right, max_reasoning_tokens=max_reasoning_tokens,
-            other_limits=other_limits, prompts=prompts, progress=progress,
-        )  # fmt: skip
-    finally:
-        progress.finish()
-    return SavedEvaluation(
-        model=model,
-        run=str(run),
-        stage=stage,
-        temperature=temperature,
-        seed=seed,
-        max_reasoning_tokens=max_reasoning_tokens,
-        other_limits=other_limits,
-        system=system,
-        turns=turns,
-        history=None if asked is None else history,
-        seconds=time.monotonic() - started,
-        curve=tuple(curve_point(samples, limit, seed) for limit in limits),
-        samples=tuple(samples),
-        languages=results_by_language(
-            problems, [one.parsed.steps for one in whole], samples, max(limits), seed
-        ),
-        questions=tuple(
-            AskedQuestion(problem_id=p.id, prompt=p.blind().prompt, reference=p.answer)
-            for p in {p.id: p for p in problems}.values()
-        ),
-        written=tuple(
-            WrittenPath(problem_id=p.id, steps=one.parsed.steps, moves=one.parsed.moves)
-            for p, one in zip(problems, whole, strict=True)
-        ),
-        circumstances=circumstances(),
-    )
 
 
 def _languages(evaluation: SavedEvaluation) -> Table:

@@ -146,18 +146,8 @@ def _write_batch(
     mask = torch.tensor([[0] * (width - len(text)) + [1] * len(text) for text in texts]).to(model.device)
     alive = list(range(len(requests)))
     left = max(request.new_tokens for request in requests)
-    processor = StepControlLogitsProcessor(
-        control,
-        [request.budget for request in requests],
-        [width - len(request.prefix) for request in requests],
-        in_place=True,
-        rows_stay=True,
-    )
-    processors: list[StepControlLogitsProcessor | SeededDraw] = [processor]
     seeds = [request.seed for request in requests if request.seed is not None]
-    if seeds and sampler.draws:
-        starts = [width - len(request.prefix) for request in requests]
-        processors.append(SeededDraw(seeds, starts, sampler.temperature, sampler.top_p))
+    processors = _processors(control, requests, width, seeds, sampler)
     cache = shared_prefill(model, texts, rows, mask)
     while alive and left > 0:
         output = model.generate(
@@ -197,6 +187,21 @@ def _write_batch(
             mask = torch.nn.functional.pad(mask[keep], (0, rows.shape[1] - mask.shape[1]), value=1)
             if len(keep) < len(ended):
                 cache.batch_select_indices(keep)
+
+
+def _processors(
+    control: StepControl, requests: Sequence[Request], width: int, seeds: Sequence[int], sampler: Sampler
+) -> list[StepControlLogitsProcessor | SeededDraw]:
+    """Return step control and, where rows have seeds and tokens are drawn, what draws by them.
+
+    `width` is the length of the longest prompt and prefix.
+    """
+    starts = [width - len(request.prefix) for request in requests]
+    budgets = [request.budget for request in requests]
+    controlling = StepControlLogitsProcessor(control, budgets, starts, in_place=True, rows_stay=True)
+    if not (seeds and sampler.draws):
+        return [controlling]
+    return [controlling, SeededDraw(seeds, starts, sampler.temperature, sampler.top_p)]
 
 
 def _until(row: list[int], eos: int) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from steiner.core import Move, Problem, Step
 from steiner.evaluate.records import Failure, FailureKind, SampleResult
 from steiner.evaluate.step_states import Reading, read_steps
+from steiner.evaluate.wording import steps_used
 from steiner.protocol import Parsed, ViolationKind
 
 LOOP_SHARE = 1 / 3
@@ -75,7 +76,7 @@ def attempt_of(
     cut = len(breaches) < len(parsed.violations)
     limit = ""
     if max_steps is not None and len(parsed.steps) >= max_steps:
-        limit = f"all {max_steps} steps were used" if max_steps > 1 else "the one step was used"
+        limit = steps_used(max_steps)
     elif max_reasoning_tokens is not None and reasoning_tokens >= max_reasoning_tokens:
         limit = f"all {max_reasoning_tokens:,} tokens of reasoning were used"
     elif cut:
@@ -92,15 +93,14 @@ def failure_of(problem: Problem, attempt: Attempt) -> Failure:
 
 def failure_without_text(sample: SampleResult) -> Failure:
     """Return the class of a wrong sample of which only the counts were kept."""
-    steps_over = sample.max_steps is not None and sample.steps >= sample.max_steps
     if not sample.well_formed or not sample.answer.strip():
         what = "no answer" if sample.well_formed else "it did not follow the grammar"
         return Failure(kind=FailureKind.ILL_FORMED, evidence=what)
-    if not steps_over:
+    if sample.max_steps is None or sample.steps < sample.max_steps:
         return Failure(kind=FailureKind.ACCEPTED_WRONG, evidence="it ended by itself; its text was not kept")
     if _is_loop(sample.repeated_steps, sample.steps):
         return _loop(sample.repeated_steps, sample.steps)
-    return Failure(kind=FailureKind.OUT_OF_BUDGET, evidence=f"all {sample.max_steps} steps were used")
+    return Failure(kind=FailureKind.OUT_OF_BUDGET, evidence=steps_used(sample.max_steps))
 
 
 def classify(attempt: Attempt, readings: Sequence[Reading] = ()) -> Failure:

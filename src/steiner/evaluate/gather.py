@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +26,13 @@ class Run(NamedTuple):
     @property
     def limits(self) -> list[int | None]:
         """Step limits under which it answered; no limit comes last."""
-        found = {sample.max_steps for sample in self.samples}
-        return sorted(found, key=lambda limit: (limit is None, limit or 0))
+        return limits_of(self.samples)
+
+
+def limits_of(samples: Iterable[SampleResult]) -> list[int | None]:
+    """Return the limits of steps in rising order; no limit comes last."""
+    found = {sample.max_steps for sample in samples}
+    return sorted(found, key=lambda limit: (limit is None, limit or 0))
 
 
 class Compared(NamedTuple):

@@ -8,6 +8,7 @@ from steiner.core import Problem
 from steiner.evaluate.failures import Attempt, classify, failure_of, repeated_steps
 from steiner.evaluate.records import Failure, SampleResult
 from steiner.evaluate.saved import AskedQuestion, WrittenPath
+from steiner.evaluate.wording import steps_used
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalSample
@@ -93,7 +94,7 @@ def _failure(
     if not closed:
         limit = FORCED if facts.get("forced") else CUT if cut else ""
     elif max_steps is not None and _count(facts, "steps") >= max_steps:
-        limit = f"all {max_steps} steps were used" if max_steps > 1 else "the one step was used"
+        limit = steps_used(max_steps)
     elif cut:
         limit = CUT
     broken = str(facts.get("broken") or "")

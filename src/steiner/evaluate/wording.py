@@ -40,6 +40,11 @@ def steps_allowed(max_steps: int | None) -> str:
     return f"{max_steps} step" if max_steps == 1 else f"{max_steps} steps"
 
 
+def steps_used(max_steps: int) -> str:
+    """Say that a limit of steps was reached: `all 8 steps were used`."""
+    return f"all {max_steps} steps were used" if max_steps > 1 else "the one step was used"
+
+
 def comparison_verdict(
     outcome: Outcome, *, difference: float, low: float, high: float, n: int, detectable: float
 ) -> str:

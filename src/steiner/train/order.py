@@ -42,7 +42,7 @@ def like_length(lengths: Sequence[int], update: int, seed: int) -> list[int]:
         updates += whole + rest
     if len(updates) > 1:
         # Too little memory shows at once, not hours later.
-        longest = max(range(len(updates)), key=lambda number: max(lengths[i] for i in updates[number]))
+        longest = max(range(len(updates)), key=lambda number: lengths[updates[number][0]])
         if len(updates[longest]) == update:
             updates[0], updates[longest] = updates[longest], updates[0]
     return [index for one in updates for index in one]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Sequence
 
 from steiner.core import InputError
 from steiner.evaluate.compare import shares_by_question
 from steiner.evaluate.curves import Axis, ScalingCurve, scaling_curve
 from steiner.evaluate.failures import failure_without_text
-from steiner.evaluate.gather import Run, compare_runs
+from steiner.evaluate.gather import Run, compare_runs, limits_of
 from steiner.evaluate.intervals import Estimate
 from steiner.evaluate.metrics import curve_point
 from steiner.evaluate.pages.records import (
@@ -104,12 +103,6 @@ def with_failures(samples: Iterable[SampleResult]) -> tuple[SampleResult, ...]:
         else sample.model_copy(update={"failure": failure_without_text(sample)})
         for sample in samples
     )
-
-
-def limits_of(samples: Iterable[SampleResult]) -> list[int | None]:
-    """Return the limits of steps in rising order; no limit comes last."""
-    found = {sample.max_steps for sample in samples}
-    return sorted(found, key=lambda limit: math.inf if limit is None else limit)
 
 
 def failure_table(

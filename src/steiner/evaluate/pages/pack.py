@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from steiner.core import Move, Step
 from steiner.evaluate.failures import TITLES
-from steiner.evaluate.pages.build import limits_of
+from steiner.evaluate.gather import limits_of
 from steiner.evaluate.pages.records import SampleSet
 from steiner.evaluate.records import FailureKind, SampleResult
 from steiner.evaluate.saved import AskedQuestion, WrittenPath
