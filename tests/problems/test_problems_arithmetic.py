@@ -44,3 +44,13 @@ def test_comparisons_are_of_all_kinds(kind, share):
 def test_the_seed_decides():
     assert lines(1) == lines(1)
     assert lines(1) != lines(2)
+
+
+def test_one_target_for_a_document():
+    documents = list(arithmetic_documents(LARGEST, Limits(max_result=LARGEST), seed=0, same_target=True))
+    said = [re.findall(r"target (\d+) , got (\d+) , off by (\d+)", document) for document in documents]
+    assert all(len({target for target, _, _ in found}) == 1 for found in said)
+    assert {int(found[0][0]) for found in said} == set(range(LARGEST + 1))
+    assert all(abs(int(target) - int(got)) == int(off) for found in said for target, got, off in found)
+    equations = [line for document in documents for line in document.splitlines() if "=" in line]
+    assert sorted(equations) == sorted(line for line in lines() if "=" in line)

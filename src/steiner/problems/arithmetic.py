@@ -20,6 +20,7 @@ def arithmetic_documents(
     lines: int = 16,
     repeats: int = 4,
     languages: Sequence[str] = ("en",),
+    same_target: bool = False,
 ) -> Iterator[str]:
     """Yield documents of `lines` lines: equations (`3 + 5 = 8`) and as many comparisons, in seeded order.
 
@@ -27,7 +28,8 @@ def arithmetic_documents(
     products in both orders. A quarter of the comparisons are hits: in paths they are so rare that a small
     model first learns how often they come, and claims them at random, long before it learns to compare. Half
     are near misses, which are what it takes for hits last of all. Comparisons are in each of `languages` by
-    turns.
+    turns. With `same_target` all comparisons of a document are with one target, as those of a search are: a
+    model learns to copy it, also one that no question has.
     """
     facts: list[str] = []
     for small in range(largest + 1):
@@ -38,16 +40,37 @@ def arithmetic_documents(
                     facts.append(f"{operation.right} {operation.op} {operation.left} = {operation.result}")
     for repeat in range(repeats):
         rng = random.Random(f"{seed}:arithmetic:{repeat}")
-        said = [_comparison(largest, rng, languages[i % len(languages)]) for i in range(len(facts))]
+        if same_target:
+            yield from _with_one_target(facts, largest, rng, lines, languages)
+            continue
+        said = [
+            _comparison(rng.randint(0, largest), largest, rng, languages[i % len(languages)])
+            for i in range(len(facts))
+        ]
         order = facts + said
         rng.shuffle(order)
         for begin in range(0, len(order), lines):
             yield "\n".join(order[begin : begin + lines])
 
 
-def _comparison(largest: int, rng: random.Random, language: str) -> str:
+def _with_one_target(
+    facts: Sequence[str], largest: int, rng: random.Random, lines: int, languages: Sequence[str]
+) -> Iterator[str]:
+    order = rng.sample(facts, len(facts))
+    half = max(1, lines // 2)
+    for number, begin in enumerate(range(0, len(order), half)):
+        target = rng.randint(0, largest)
+        document = order[begin : begin + half]
+        document += [
+            _comparison(target, largest, rng, languages[number % len(languages)])
+            for _ in range(len(document))
+        ]
+        rng.shuffle(document)
+        yield "\n".join(document)
+
+
+def _comparison(target: int, largest: int, rng: random.Random, language: str) -> str:
     """Draw a comparison: a hit in four, two misses by at most `NEAR`, and one by whatever comes."""
-    target = rng.randint(0, largest)
     kind = rng.randrange(4)
     if kind == 0:
         return comparison(target, target, language)

@@ -125,14 +125,20 @@ class StageSettings(Settings):
     """Logger of transformers, for example `trackio` or `wandb`."""
 
 
-def check_rows(row_tokens: int | None, context: int) -> None:
-    """Refuse packed rows that are longer than the context.
+def check_rows(settings: CptSettings | SftSettings) -> None:
+    """Refuse packed rows that are longer than the context, and rows that cannot have gaps.
 
     Raises:
         ValueError: says so.
     """
-    if row_tokens is not None and row_tokens > context:
-        raise ValueError(f"row_tokens {row_tokens} is more than the context of {context} tokens")
+    if settings.row_tokens is not None and settings.row_tokens > settings.context:
+        raise ValueError(
+            f"row_tokens {settings.row_tokens} is more than the context of {settings.context} tokens"
+        )
+    if settings.packing and settings.position_span is not None:
+        raise ValueError(
+            "position_span needs packing = false: in packed rows positions say where a sequence begins"
+        )
 
 
 class CptSettings(StageSettings):
@@ -162,10 +168,13 @@ class CptSettings(StageSettings):
     text_block: int = Field(default=512, ge=32)
     """Without packing: documents are joined, with end-of-text tokens between them, to blocks of so many
     tokens, and attend to what is before them in the block."""
+    position_span: int | None = Field(default=None, ge=32, exclude_if=lambda value: value is None)
+    """Without packing: three in four paths get gaps in their positions between steps and span at most so many,
+    so that the model can later write that far (PoSE, [Zhu et al. 2023](https://arxiv.org/abs/2309.10400))."""
 
     @model_validator(mode="after")
     def _check(self) -> CptSettings:
-        check_rows(self.row_tokens, self.context)
+        check_rows(self)
         if self.text_share > 0 and not self.text:
             raise ValueError(
                 "text_share is above 0, so 'text' must name at least one file (or set text_share = 0)"
@@ -190,12 +199,15 @@ class SftSettings(StageSettings):
     length are padded to the longest."""
     row_tokens: int | None = Field(default=None, ge=32)
     """Tokens of a packed row, at most `context`, which is the default."""
+    position_span: int | None = Field(default=None, ge=32, exclude_if=lambda value: value is None)
+    """Without packing: three in four paths get gaps in their positions between steps and span at most so many,
+    so that the model can later write that far (PoSE, [Zhu et al. 2023](https://arxiv.org/abs/2309.10400))."""
     prompts: PromptSettings = PromptSettings()
     """How prompts vary; by default they are the dataset's."""
 
     @model_validator(mode="after")
     def _check(self) -> SftSettings:
-        check_rows(self.row_tokens, self.context)
+        check_rows(self)
         return self
 
 

@@ -13,7 +13,7 @@ from trl import SFTConfig, SFTTrainer
 
 from steiner.core import InputError, Progress, digest
 from steiner.dataset.read import load_samples, load_statistics
-from steiner.protocol import ControlIds
+from steiner.protocol import ControlIds, ControlToken
 from steiner.train import processes
 from steiner.train.batches import PackedCollator, PackedRow, pack_epochs, pack_mixture, rows_to_dataset
 from steiner.train.data import (
@@ -32,6 +32,7 @@ from steiner.train.optimiser import make_optimiser
 from steiner.train.order import fill_up, like_length
 from steiner.train.prompts import FollowUpReader, make_prompts, read_facts
 from steiner.train.settings import CptSettings, SftSettings
+from steiner.train.skips import SkippingCollator, add_positions
 from steiner.train.stage import (
     StageFolder,
     TrainingRecord,
@@ -122,7 +123,7 @@ def cpt_material(settings: CptSettings, tokenizer: PreTrainedTokenizerBase) -> M
             text_share=settings.text_share,
             seed=settings.seed,
         )
-        return _padded(mixed, settings)
+        return _padded(mixed, settings, tokenizer)
     room = settings.row_tokens or settings.context
     check_context(paths, room, None)
     count = max(1, round(settings.tokens / room))
@@ -159,16 +160,22 @@ def sft_material(
     paths = path_examples(rows, completion_only=True, masked=masked, prompts=prompts)
     tokens = settings.tokens or round(settings.epochs * sum(len(p.ids) for p in paths))
     if not settings.packing:
-        return _padded(draw(paths, tokens, settings.seed), settings)
+        return _padded(draw(paths, tokens, settings.seed), settings, tokenizer)
     check_context(paths, room, None)
     return _packed(pack_epochs(draw_epochs(paths, tokens, settings.seed), room, settings.seed), paths)
 
 
-def _padded(examples: list[Example], settings: CptSettings | SftSettings) -> Material:
+def _padded(
+    examples: list[Example], settings: CptSettings | SftSettings, tokenizer: PreTrainedTokenizerBase
+) -> Material:
     order = like_length([len(e.ids) for e in examples], _per_update(settings), settings.seed)
     ordered = [examples[index] for index in order]
     lengths = [len(example.ids) for example in ordered]
-    return Material(to_dataset(ordered), sum(lengths), examples, lengths, packed=False)
+    dataset = to_dataset(ordered)
+    if settings.position_span is not None:
+        start = ControlIds.from_tokenizer(tokenizer)[ControlToken.STEP_START]
+        dataset = add_positions(dataset, settings.position_span, start, settings.seed)
+    return Material(dataset, sum(lengths), examples, lengths, packed=False)
 
 
 def _per_update(settings: CptSettings | SftSettings) -> int:
@@ -197,7 +204,9 @@ class TokenCount(TrainerCallback):  # type: ignore[misc]  # transformers has no 
             logs["num_tokens"] = int(self._seen[rows])
 
 
-def batching(material: Material, model: Any, pad_id: int) -> tuple[dict[str, Any], PackedCollator | None]:
+def batching(
+    material: Material, model: Any, pad_id: int
+) -> tuple[dict[str, Any], PackedCollator | SkippingCollator | None]:
     """Return the arguments of `SFTConfig` that decide the batches, and what makes them if it is not TRL."""
     # Sequences are tokenised already; TRL's preparation would only copy them.
     arguments = {
@@ -205,6 +214,8 @@ def batching(material: Material, model: Any, pad_id: int) -> tuple[dict[str, Any
         "dataset_kwargs": {"skip_prepare_dataset": True},
         "train_sampling_strategy": "sequential",
     }
+    if "position_ids" in material.dataset.column_names:
+        return arguments | {"remove_unused_columns": False}, SkippingCollator(pad_id)
     if not material.packed:
         return arguments, None
     flat = "flash" in str(model.config._attn_implementation)

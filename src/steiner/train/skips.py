@@ -1,0 +1,77 @@
+"""Positions with gaps, so that a model trained on short sequences can read longer ones.
+
+With rotary positions a token sees how far back another is. A model that never saw a distance of 600 tokens
+writes nonsense there. Gaps between the positions of a short sequence show it such distances at no cost:
+positional skip-wise training, Zhu et al. 2023, "PoSE", arXiv 2309.10400. There a sequence has one gap; here
+one to three, since a search looks back to several earlier steps at once.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from steiner.train.data import IGNORED, Ids, list_column
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+MOST_GAPS = 3
+WHOLE = 0.25
+"""Share of sequences without a gap: the distances that are met when the model writes."""
+
+
+def skipping_positions(length: int, places: Sequence[int], span: int, rng: random.Random) -> Ids:
+    """Return rising positions of `length` tokens within `span`, shape (length,), from 0.
+
+    Gaps are before tokens whose indices are among `places`; all together are drawn uniformly from 0 to what
+    `span` leaves.
+    """
+    positions = np.arange(length, dtype=np.int32)
+    spare = span - length
+    if spare <= 0 or not places or rng.random() < WHOLE:
+        return positions
+    gaps = sorted(rng.randint(0, spare) for _ in range(rng.randint(1, MOST_GAPS)))
+    last = 0
+    for gap in gaps:
+        positions[rng.choice(places) :] += gap - last
+        last = gap
+    return positions
+
+
+def add_positions(dataset: Dataset, span: int, step_start: int, seed: int) -> Dataset:
+    """Add the column `position_ids` to rows of `input_ids`, drawn in seeded order.
+
+    Gaps are between steps only, before tokens `step_start`: what is longer at a longer search is the way back
+    to an earlier step, not a step.
+    """
+    rng = random.Random(f"{seed}:skips")
+    drawn = []
+    for row in dataset.with_format("numpy", columns=["input_ids"]):
+        ids = row["input_ids"]
+        drawn.append(skipping_positions(len(ids), np.flatnonzero(ids == step_start).tolist(), span, rng))
+    return dataset.add_column("position_ids", list_column(drawn))
+
+
+class SkippingCollator:
+    """Padded batch, shape (B, T), with an attention mask and the positions of `add_positions`."""
+
+    def __init__(self, pad_id: int) -> None:
+        """Pad short rows with `pad_id`, without loss."""
+        self._pad_id = pad_id
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Return `input_ids`, `attention_mask`, `labels` and `position_ids`."""
+        width = max(len(row["input_ids"]) for row in rows)
+        fillers = {"input_ids": self._pad_id, "labels": IGNORED, "position_ids": 0}
+        batch = {
+            name: torch.tensor([[*row[name], *[filler] * (width - len(row[name]))] for row in rows])
+            for name, filler in fillers.items()
+        }
+        lengths = torch.tensor([len(row["input_ids"]) for row in rows])
+        batch["attention_mask"] = (torch.arange(width)[None] < lengths[:, None]).long()
+        return batch
