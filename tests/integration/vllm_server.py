@@ -61,6 +61,22 @@ class VllmServer:
             time.sleep(1)
         raise RuntimeError(f"vLLM did not start:\n{self._log.read_text(errors='replace')[-3000:]}")
 
+    def stop(self) -> None:
+        """End it and its workers; does nothing to one that has ended."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it and its workers at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
     def served(self) -> Served:
         """Return the sums, once nothing is on its way any more."""
         deadline = time.monotonic() + QUIET_SECONDS
@@ -115,38 +131,46 @@ def vllm_server(
         options: of its command line.
         variables: of its environment, beside our own.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [
         *(python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", MODEL),
         *options,
         *("--host", "127.0.0.1", "--port", str(port)),
     ]
+    with started(list(map(str, command)), port, log, variables) as server:
+        yield server
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+@contextmanager
+def started(
+    command: Sequence[str], port: int, log: Path, variables: Mapping[str, str] | None = None
+) -> Iterator[VllmServer]:
+    """Run a command that starts vLLM, wait until it is ready, and stop it afterwards."""
     environment = {
         "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1",
     }  # fmt: skip
     with log.open("wb") as output:
         process = subprocess.Popen(
-            list(map(str, command)),
+            command,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | environment | dict(variables or {}),
             start_new_session=True,
         )
+    server = VllmServer(port, process, log)
     try:
-        server = VllmServer(port, process, log)
         server.wait()
         yield server
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # its workers too
+        server.stop()
 
 
 def _sum(metrics: list[tuple[str, str, float]], name: str, *labels: str) -> int:

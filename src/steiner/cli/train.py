@@ -27,6 +27,7 @@ ConfigOption = Annotated[
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Discard a training of other settings in the same folder.")
 ]
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
 
@@ -76,6 +77,45 @@ def rl(config: ConfigOption, force: ForceOption = False) -> None:
 
     reader = reader_for(_task(settings.run))
     _say(train_rl(settings, is_right, reader, progress=RichProgress(), force=force))
+
+
+@app.command("rollout-server", context_settings=PASSED_ON)
+def rollout_server(
+    context: typer.Context,
+    config: ConfigOption,
+    python: Annotated[
+        str, typer.Option(help="Interpreter of the environment that holds vLLM and this package.")
+    ],
+) -> None:
+    """Start the vLLM server that writes the rollouts of an RL stage with engine = "vllm".
+
+    What follows the options goes to vLLM as it is. Only this computer may talk to the server unless base_url
+    says otherwise: whoever can, can change its weights.
+
+    Example:  steiner train rollout-server --config rl.toml --python vllm/bin/python --max-num-seqs 64
+    """
+    import os
+    import shlex
+    import sys
+
+    from steiner.cli.ui import out
+    from steiner.core import InputError
+    from steiner.train.settings import RlSettings
+
+    settings = load_toml(RlSettings, config)
+    from steiner.train.rollout_launch import VARIABLES, server_command
+
+    command = server_command(settings, python, context.args)
+    out.print(
+        shlex.join([*(f"{k}={v}" for k, v in VARIABLES.items()), *command]), markup=False, soft_wrap=True
+    )
+    sys.stdout.flush()
+    try:
+        os.execvpe(command[0], command, os.environ | VARIABLES)
+    except OSError as error:
+        raise InputError(
+            f"{python} cannot be run: {error.strerror}. Name the interpreter that has vLLM."
+        ) from error
 
 
 @app.command()

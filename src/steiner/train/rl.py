@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from transformers import TrainerCallback, TrainingArguments
 from trl import GRPOConfig, GRPOTrainer
 
 from steiner.core import InputError, Progress
@@ -20,8 +22,9 @@ from steiner.train.locate_steps import StepReader
 from steiner.train.lora import copy_rows_to_reference, rows_in_place
 from steiner.train.model import load_model, load_tokenizer
 from steiner.train.monitor import Written, update_figures
+from steiner.train.monitor.figures import SAMPLING_GAP
 from steiner.train.optimiser import make_optimiser
-from steiner.train.processes import total, whole_model, world_size
+from steiner.train.processes import decide, total, whole_model, world_size
 from steiner.train.rollout import (
     IsRight,
     Lesson,
@@ -31,6 +34,9 @@ from steiner.train.rollout import (
     group_lesson,
     local_share,
 )
+from steiner.train.rollout_engine import LocalEngine, RolloutEngine, VllmEngine
+from steiner.train.rollout_gap import logprob_gap
+from steiner.train.rollout_server import RolloutServer
 from steiner.train.settings import RlSettings
 from steiner.train.stage import (
     StageFolder,
@@ -44,6 +50,7 @@ from steiner.train.stage import (
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
+    from transformers.trainer_callback import TrainerControl, TrainerState
 
 
 class StepRewardTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL has no types
@@ -85,6 +92,8 @@ class _Collector:
         self._ids = ControlIds.from_tokenizer(tokenizer)
         self._rollouts: list[Rollout] = []
         self._lessons: list[Lesson] = []
+        self._figures: dict[str, float] = {}
+        """Of the engine that wrote the last batch."""
         self._tokens = 0
 
     @property
@@ -94,9 +103,16 @@ class _Collector:
 
     def rollout(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
         """Write one completion per prompt; a prompt is its number in the training."""
-        with whole_model(trainer) as model, rows_in_place(model):
-            self._rollouts = self._writer.write(model, self._tokenizer, [int(prompt) for prompt in prompts])
         size = self._settings.group
+        self._figures = self._writer.engine.update(trainer)
+        with ExitStack() as stack:
+            model = trainer.accelerator.unwrap_model(trainer.model)
+            if self._writer.needs_model:
+                model = stack.enter_context(whole_model(trainer))
+                stack.enter_context(rows_in_place(model))
+            self._rollouts = self._writer.write(model, self._tokenizer, [int(prompt) for prompt in prompts])
+        if self._rollouts[0].logprobs is not None:
+            self._figures[SAMPLING_GAP] = logprob_gap(model, self._rollouts[:size])
         self._lessons = [
             group_lesson(self._rollouts[begin : begin + size], self._settings, self._ids)
             for begin in range(0, len(self._rollouts), size)
@@ -118,7 +134,8 @@ class _Collector:
         **_: Any,
     ) -> list[float]:
         """Reward 1 for a right answer, 0 otherwise; and log the figures of the batch."""
-        for name, value in batch_figures(self._rollouts, self._lessons, self._settings).items():
+        figures = batch_figures(self._rollouts, self._lessons, self._settings)
+        for name, value in (figures | self._figures).items():
             log_metric(name, value)
         return [float(rollout.right) for rollout in self._rollouts]
 
@@ -199,8 +216,34 @@ def train_rl(
                 return folder.record()
             tokenizer = load_tokenizer(settings.model)
             problems = _problems(run, settings, tokenizer)
-            writer = RolloutWriter(settings, problems, is_right, reader, _clustering(run))
+            engine = _engine(settings, tokenizer)
+            writer = RolloutWriter(settings, problems, is_right, reader, _clustering(run), engine)
             return _fit(folder, settings, len(problems), tokenizer, writer, progress)
+
+
+def _engine(settings: RlSettings, tokenizer: PreTrainedTokenizerBase) -> RolloutEngine:
+    """Return what writes completions.
+
+    Raises:
+        InputError: if it is a server that is not fit for it.
+    """
+    if settings.rollouts.is_local:
+        return LocalEngine(settings)
+    server = RolloutServer(settings.rollouts)
+    return VllmEngine(settings, server, decide(lambda: server.check(tokenizer)))
+
+
+class _AtEnd(TrainerCallback):  # type: ignore[misc]  # transformers has no types
+    """Lets the engine have the last weights."""
+
+    def __init__(self, engine: RolloutEngine, trainer: GRPOTrainer) -> None:
+        self._engine = engine
+        self._trainer = trainer
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._engine.finish(self._trainer)
 
 
 def _fit(
@@ -247,6 +290,7 @@ def _fit(
         optimizers=(make_optimiser(model, settings.optimiser), None),
     )
     copy_rows_to_reference(trainer.model)
+    trainer.add_callback(_AtEnd(writer.engine, trainer))
     return run_trainer(folder, trainer, watch, tokenizer, tokens=lambda: total(collector.tokens))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from steiner.core import InputError, Problem, StepBudget
 from steiner.decode.control import Facts, Limits, Mode, Rest, StepControl
-from steiner.decode.generate import Completion, generate
+from steiner.decode.generate import Completion
 from steiner.graph.cluster import ClusterSettings
 from steiner.protocol import ControlIds, ControlToken
 from steiner.train.advantages import group_advantages, token_advantages
@@ -20,6 +20,7 @@ from steiner.train.continuations import Wanted, choose_boundaries, values_of
 from steiner.train.locate_steps import Places, StepReader
 from steiner.train.places import PlaceFinder
 from steiner.train.rewards import Attempt, Earned, GeneratedStep, MonteCarloReward, earn, total
+from steiner.train.rollout_engine import Batch, LocalEngine, RolloutEngine
 from steiner.train.settings import RlSettings
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ class Rollout:
     """Shape (T,): whether the model chose the token; False where step control left only one."""
     truncated: bool
     """Whether a token limit cut the thinking or the answer off."""
+    logprobs: tuple[float, ...] | None = None
+    """Of each token by the weights that wrote it, before temperature and step control, in nats; None where
+    the trainer wrote it itself."""
 
     def earned_in_all(self, settings: RlSettings) -> Earned:
         """Return the weighted sum of the rewards."""
@@ -78,6 +82,7 @@ class RolloutWriter:
         is_right: IsRight,
         reader: StepReader | None,
         clustering: ClusterSettings | None = None,
+        engine: RolloutEngine | None = None,
     ) -> None:
         """Draw from `problems`.
 
@@ -87,13 +92,27 @@ class RolloutWriter:
             is_right: grades an answer.
             reader: reads steps into exact states; None: they are found by what they say.
             clustering: how the graphs of the run were clustered.
+            engine: writes completions; by default the model in training does, as it writes the continuations
+                for the `montecarlo` reward in any case.
         """
         self._settings = settings
+        self._local = LocalEngine(settings)
+        self.engine: RolloutEngine = engine or self._local
         self._problems = problems
         self._is_right = is_right
         self._places = PlaceFinder(problems, reader, clustering or ClusterSettings())
         self.extra_tokens = 0
         """Tokens written to measure values, so far."""
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether `write` needs the model with all its weights."""
+        return self.engine.needs_model or self._montecarlo is not None
+
+    @property
+    def _montecarlo(self) -> MonteCarloReward | None:
+        found = (r for r in self._settings.rewards if isinstance(r, MonteCarloReward) and r.weight)
+        return next(found, None)
 
     def write(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[int]
@@ -115,7 +134,8 @@ class RolloutWriter:
             budgets += [StepBudget(max_steps=limit, max_reasoning_tokens=s.max_reasoning_tokens)] * size
             seeds += [rng.getrandbits(63) for _ in range(size)]
         items = [self._item(number) for number in prompts]
-        completions = self._generate(model, tokenizer, items, budgets, seeds)
+        batch = Batch([item.prompt_ids for item in items], budgets, seeds)
+        completions, logprobs = self.engine.write(model, tokenizer, batch)
         right = [
             self._is_right(item.problem, one.parsed.answer)
             for item, one in zip(items, completions, strict=True)
@@ -128,33 +148,12 @@ class RolloutWriter:
             rollouts += self._judge(
                 number, completions[members], budgets[begin], right[members], values[members], control
             )
-        return rollouts
+        if logprobs is None:
+            return rollouts
+        return [replace(r, logprobs=one) for r, one in zip(rollouts, logprobs, strict=True)]
 
     def _item(self, number: int) -> RlProblem:
         return self._problems[number % len(self._problems)]
-
-    def _generate(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        items: Sequence[RlProblem],
-        budgets: Sequence[StepBudget],
-        seeds: Sequence[int],
-        prefixes: Sequence[Sequence[int]] | None = None,
-    ) -> list[Completion]:
-        s = self._settings
-        return generate(
-            model,
-            tokenizer,
-            [item.prompt_ids for item in items],
-            budgets,
-            mode=Mode.STRICT,
-            temperature=s.temperature,
-            seeds=seeds,
-            prefixes=prefixes,
-            max_answer_tokens=s.max_answer_tokens,
-            batch_size=s.rollout_batch or s.prompts * s.group,
-        )
 
     def _values(
         self,
@@ -166,8 +165,8 @@ class RolloutWriter:
         right: Sequence[bool],
     ) -> list[tuple[float | None, ...]]:
         """Return the values of each completion's boundaries; empty where no reward asks for them."""
-        asked = next((r for r in self._settings.rewards if isinstance(r, MonteCarloReward)), None)
-        if asked is None or not asked.weight:
+        asked = self._montecarlo
+        if asked is None:
             return [()] * len(completions)
         size = self._settings.group
         step_end = ControlIds.from_tokenizer(tokenizer)[ControlToken.STEP_END]
@@ -176,14 +175,13 @@ class RolloutWriter:
             group = [(one.completion_ids, len(one.parsed.steps)) for one in completions[begin : begin + size]]
             rng = random.Random(f"{self._settings.seed}:continuations:{prompts[begin]}")
             wanted += choose_boundaries(begin, group, step_end, asked, rng)
-        written = self._generate(
-            model,
-            tokenizer,
-            [self._item(prompts[one.member]) for one in wanted],
+        batch = Batch(
+            [self._item(prompts[one.member]).prompt_ids for one in wanted],
             [budgets[one.member] for one in wanted],
             [one.seed for one in wanted],
             [one.prefix for one in wanted],
         )
+        written = self._local.write(model, tokenizer, batch).completions
         self.extra_tokens += sum(
             len(c.completion_ids) - len(one.prefix) for c, one in zip(written, wanted, strict=True)
         )

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from steiner.core import Settings
 from steiner.train.prompt_settings import PromptSettings
 from steiner.train.rewards import DagReward, OutcomeReward, RewardSettings
+from steiner.train.rollout_settings import RolloutSettings
 
 Precision = Literal["auto", "bf16", "fp32"]
 """`auto` is bf16 where the hardware has it: on this class of model it is faster on CPUs too."""
@@ -247,6 +248,8 @@ class RlSettings(StageSettings):
     right or wrong count no more than others."""
     rollout_batch: int | None = Field(default=None, ge=1)
     """Completions written at once on a process, to spare memory; all by default."""
+    rollouts: RolloutSettings = Field(default=RolloutSettings(), exclude_if=lambda value: value.is_local)
+    """Who writes completions."""
     mask_flat: bool = True
     """Keep groups whose completions all earned the same out of the loss: they say nothing."""
     mask_truncated: bool = True
