@@ -60,9 +60,9 @@ def heading(out: Path, size: Any) -> str:
         f"`python recipes/countdown-cpu/run.py`, commit `{where.commit}`, {where.created[:10]}, "
         f"{where.machine}; {minutes} minutes (what an earlier call had done not counted), seeds 0 to "
         f"{size.seeds - 1}.\n\n"
-        "Countdown with three numbers from 1 to 20, targets and results to 30. Trained on paths of at most "
-        f"{TRAINED_STEPS} steps, measured with up to {max(LIMITS)}, greedily, under strict step control. "
-        "Intervals are 95% bootstrap intervals over problems, all seeds of a problem together. "
+        "Countdown with three numbers from 1 to 20, targets from 1 and results to 30. Trained on paths of at "
+        f"most {TRAINED_STEPS} steps, measured with up to {max(LIMITS)}, greedily, under strict step "
+        "control. Intervals are 95% bootstrap intervals over problems, all seeds of a problem together. "
         f"{check_split([out / 'search' / 'data'], [out / split for split in SPLITS])}\n"
     )
 

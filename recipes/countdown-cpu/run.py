@@ -28,7 +28,7 @@ from countdown_common import Ask, Job, changed, measure, run_jobs, steiner  # no
 SEARCH, SHORTCUT = "search", "shortcut"
 KINDS = (SEARCH, SHORTCUT)
 SPLITS = ("new-inputs", "heldout-targets")
-GAME = ("--numbers", "3", "--high", "20", "--target-high", "30", "--max-result", "30")
+GAME = ("--numbers", "3", "--high", "20", "--target-low", "1", "--target-high", "30", "--max-result", "30")
 TRAINED_STEPS = 12
 """Most steps of a path in training."""
 LIMITS = (2, 4, 6, 8, 10, 12, 16, 20, 24)
@@ -58,7 +58,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "tiny": Size(20, 4, 2_000, 4_000, 4_000, 2, 2, reasoning=120),
-    "full": Size(4569, 492, 1_500_000, 5_000_000, 5_000_000, 6, 3),
+    "full": Size(6000, 492, 2_500_000, 4_000_000, 4_000_000, 6, 3),
 }
 
 
@@ -119,7 +119,9 @@ def make_data(out: Path, size: Size) -> None:
         )  # fmt: skip
     facts = out / "arithmetic.txt"
     if not facts.exists():
-        facts.write_text("\n\n".join(arithmetic_documents(30, Limits(max_result=30), seed=0)))
+        facts.write_text(
+            "\n\n".join(arithmetic_documents(30, Limits(max_result=30), seed=0, same_target=True))
+        )
 
 
 def jobs_of(out: Path, size: Size, name: str) -> list[Job]:

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from steiner.protocol import ControlIds, ControlToken
 from steiner.train.data import IGNORED
 from steiner.train.model import load_tokenizer
-from steiner.train.skips import MOST_GAPS, WHOLE, SkippingCollator, skipping_positions
+from steiner.train.skips import AT_FIRST, WHOLE, SkippingCollator, skipping_positions
 from steiner.train.supervised import batching, sft_material, train_cpt, train_sft
 
 SPAN = 2000
@@ -47,16 +47,21 @@ def test_positions_rise_and_skip_only_at_the_places(length, span, seed, data):
     assert (steps >= 1).all()
     gaps = set((np.flatnonzero(steps > 1) + 1).tolist())
     assert gaps <= set(places)
-    assert len(gaps) <= MOST_GAPS
+    assert len(gaps) <= 1
     assert (positions == skipping_positions(length, places, span, random.Random(seed))).all()
 
 
-def test_gaps_are_of_every_size_and_some_sequences_have_none():
+def test_gaps_are_of_every_size_and_mostly_before_the_first_step():
     rng = random.Random(0)
-    gaps = [int(skipping_positions(100, [20, 40, 60], 500, rng)[-1]) - 99 for _ in range(4000)]
-    assert sum(gap == 0 for gap in gaps) / len(gaps) == pytest.approx(WHOLE, abs=0.03)
-    assert max(gaps) == 400
-    assert np.mean([gap < 200 for gap in gaps if gap]) < 0.5
+    drawn = [np.diff(skipping_positions(100, [20, 40, 60], 500, rng)) for _ in range(4000)]
+    gaps = [(int(steps.argmax()) + 1, int(steps.max()) - 1) for steps in drawn if steps.max() > 1]
+    assert 1 - len(gaps) / len(drawn) == pytest.approx(WHOLE, abs=0.03)
+    first = sum(place == 20 for place, _ in gaps) / len(drawn)
+    assert first == pytest.approx(AT_FIRST + (1 - WHOLE - AT_FIRST) / 3, abs=0.03)
+    assert {place for place, _ in gaps} == {20, 40, 60}
+    sizes = [size for _, size in gaps]
+    assert (min(sizes), max(sizes)) == (1, 400)
+    assert np.mean(sizes) == pytest.approx(200, abs=10)
 
 
 def test_a_stage_reads_paths_whose_steps_are_far_apart(run, base):

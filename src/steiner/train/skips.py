@@ -2,8 +2,8 @@
 
 With rotary positions a token sees how far back another is. A model that never saw a distance of 600 tokens
 writes nonsense there. Gaps between the positions of a short sequence show it such distances at no cost:
-positional skip-wise training, Zhu et al. 2023, "PoSE", arXiv 2309.10400. There a sequence has one gap; here
-one to three, since a search looks back to several earlier steps at once.
+positional skip-wise training, Zhu et al. 2023, "PoSE", arXiv 2309.10400. There a gap may be anywhere; here it
+is between steps.
 """
 
 from __future__ import annotations
@@ -20,26 +20,25 @@ from steiner.train.data import IGNORED, Ids, list_column
 if TYPE_CHECKING:
     from datasets import Dataset
 
-MOST_GAPS = 3
-WHOLE = 0.25
-"""Share of sequences without a gap: the distances that are met when the model writes."""
+WHOLE, AT_FIRST = 0.25, 0.5
+"""Shares of sequences without a gap (the distances that are met when the model writes), and with one before
+the first step (the question is far, as late in a search, and all steps are as near as they will be). The rest
+have it between any two steps. There the step before, which the next one follows from, is far too, as it never
+will be: gaps there alone made models that repeat themselves."""
 
 
 def skipping_positions(length: int, places: Sequence[int], span: int, rng: random.Random) -> Ids:
     """Return rising positions of `length` tokens within `span`, shape (length,), from 0.
 
-    Gaps are before tokens whose indices are among `places`; all together are drawn uniformly from 0 to what
-    `span` leaves.
+    A gap is before a token whose index is among `places`, which rise; it is drawn uniformly from what `span`
+    leaves.
     """
     positions = np.arange(length, dtype=np.int32)
-    spare = span - length
-    if spare <= 0 or not places or rng.random() < WHOLE:
+    drawn = rng.random()
+    if span <= length or not places or drawn < WHOLE:
         return positions
-    gaps = sorted(rng.randint(0, spare) for _ in range(rng.randint(1, MOST_GAPS)))
-    last = 0
-    for gap in gaps:
-        positions[rng.choice(places) :] += gap - last
-        last = gap
+    place = places[0] if drawn < WHOLE + AT_FIRST else rng.choice(places)
+    positions[place:] += rng.randint(1, span - length)
     return positions
 
 
