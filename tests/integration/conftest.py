@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from vllm_server import VllmServer, vllm_server
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))  # its tiny runs
 BUILT = Path(__file__).resolve().parents[2] / ".vllm"
 """What `make vllm-env` makes."""
 

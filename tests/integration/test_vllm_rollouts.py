@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+import tiny_run
 import torch
 from control_model import installed
+from odd_task import OddReader, odd_is_right
+from test_processes import LAUNCH, MODES, SAME, TRAINEE, launched
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from vllm_server import VllmServer, free_port, started
 
@@ -27,14 +30,15 @@ from steiner.train.rollout_engine import ask
 from steiner.train.rollout_launch import VARIABLES, server_command
 from steiner.train.rollout_server import RolloutServer
 from steiner.train.settings import RlSettings
-from steiner.train.supervised import train_cpt
+from steiner.train.stage import TrainingRecord
+from steiner.train.supervised import train_cpt, train_sft
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
-import tiny_run
-from odd_task import OddReader, odd_is_right
+TESTS = Path(__file__).resolve().parents[1]
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
 
+SEARCH = f"{TESTS}:{TESTS / 'train'}"
+"""Where the processes of a launcher find what the tests share."""
 QUIET = 0.01
 """Nats that rounding may put between vLLM and transformers, in fp32."""
 
@@ -54,17 +58,21 @@ def base(run: Path) -> Path:
     wide = tiny_run.ARCHITECTURE | {"hidden_size": 64}  # heads of 16 are too small for vLLM on the CPU
     model = {"architecture": wide, "tokenizer": str(run / "tokenizer")}
     train_cpt(tiny_run.cpt(run, run / "cpt", tokens=600, model=model))
-    return run / "cpt" / "model"
+    optimiser = tiny_run.OPTIMISER | {"learning_rate": 0.01, "save_every": 1000}
+    known = {"tokens": 250_000, "packing": True, "optimiser": optimiser}  # enough to write several steps
+    train_sft(tiny_run.sft(run, run / "sft", run / "cpt" / "model", **known))
+    return run / "sft" / "model"
 
 
 def rl(run: Path, base: Path, output: Path, port: int, **changes: Any) -> RlSettings:
     """Three updates, far enough that a model of before them writes something else."""
     values = {
         "steps": 3,
-        "max_steps": 6,
-        "max_reasoning_tokens": 160,
+        "prompts": 4,
+        "max_steps": 4,
+        "max_reasoning_tokens": 300,
         "rollouts": {"engine": "vllm", "base_url": f"http://127.0.0.1:{port}"},
-        "optimiser": tiny_run.OPTIMISER | {"batch_size": 8, "save_every": 1, "learning_rate": 0.02},
+        "optimiser": tiny_run.OPTIMISER | {"batch_size": 8, "save_every": 1, "learning_rate": 0.003},
     }
     return tiny_run.rl(run, output, base, **values | changes)
 
@@ -113,6 +121,22 @@ def prompts_of(settings: RlSettings, tokenizer: Any) -> list[tuple[int, ...]]:
         return [one.prompt_ids for one in _problems(run, settings, tokenizer)]
 
 
+class Trained(NamedTuple):
+    """What a training on one process left."""
+
+    record: TrainingRecord
+    batches: list[list[Rollout]]
+    model: Path
+
+
+@pytest.fixture(scope="module")
+def alone(run: Path, base: Path, server: VllmServer, port: int) -> Trained:
+    settings = rl(run, base, run / "alone", port)
+    with pytest.MonkeyPatch.context() as patch:
+        batches = watch(patch)
+        return Trained(train_rl(settings, odd_is_right, OddReader()), batches, run / "alone" / "model")
+
+
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[list[Rollout]]:
     """Return the batches that a training will have written, and lets each be written as ever."""
     batches: list[list[Rollout]] = []
@@ -126,39 +150,59 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[list[Rollout]]:
     return batches
 
 
-def gaps(record: Any) -> list[float]:
-    return [point.values[SAMPLING_GAP] for point in record.curve]
+def figures(record: TrainingRecord, name: str) -> list[float]:
+    return [point.values[name] for point in record.curve]
 
 
-def check_limits(rollouts: list[Rollout], settings: RlSettings, ids: ControlIds) -> None:
-    """Every token is one that step control in this process allows under the prompt's own limit."""
+def test_the_server_has_the_weights_in_training(run, base, alone, port):
+    settings = rl(run, base, run / "alone", port)
+    assert alone.record.steps == 3
+    assert max(figures(alone.record, SAMPLING_GAP)) < QUIET
+    assert min(figures(alone.record, "rollouts/weights_bytes")) > 4 * alone.record.parameters
+    assert alone.record.settings["rollouts"] == {"engine": "vllm"}  # a server may move
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    prompts = prompts_of(settings, tokenizer)
+    trained = greedy_of_model(alone.model, tokenizer, prompts)
+    assert greedy_of_model(base, tokenizer, prompts) != trained
+    assert greedy_of_server(settings, tokenizer, prompts) == trained
+
+
+def test_each_prompt_keeps_its_own_limit(run, base, alone, port):
+    settings = rl(run, base, run / "alone", port)
+    ids = ControlIds.from_tokenizer(AutoTokenizer.from_pretrained(base))
     control = StepControl(ids, Mode.STRICT, settings.max_answer_tokens)
+    rollouts = [one for batch in alone.batches for one in batch]
+    assert len(rollouts) == 3 * settings.prompts * settings.group
+    stopped = set()
     for one in rollouts:
-        written = one.completion.completion_ids
+        written, limit = one.completion.completion_ids, one.budget.max_steps
         assert written[-1] == ids.eos
-        assert written.count(ids[ControlToken.STEP_END]) <= (one.budget.max_steps or 0)
+        assert written.count(ids[ControlToken.STEP_END]) <= limit
         for place, number in enumerate(written):
             assert control.allowed(written[:place], one.budget).allows(number, ids)
-
-
-def test_the_server_has_the_weights_in_training(run, base, server, port, tmp_path, monkeypatch):
-    settings = rl(run, base, tmp_path / "rl", port)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    batches = watch(monkeypatch)
-    record = train_rl(settings, odd_is_right, OddReader())
-    assert record.steps == 3
-    assert max(gaps(record)) < QUIET
-    assert record.settings["rollouts"] == {"engine": "vllm"}  # a server may move
-    assert all(point.values["rollouts/weights_bytes"] > 4 * record.parameters for point in record.curve)
-    rollouts = [one for batch in batches for one in batch]
-    assert len(rollouts) == 3 * settings.prompts * settings.group
+        end = written.index(ids[ControlToken.END])
+        if not one.chosen[end] and len(one.completion.parsed.steps) == limit:
+            stopped.add(limit)
     assert len({one.budget.max_steps for one in rollouts}) >= 3
-    check_limits(rollouts, settings, ControlIds.from_tokenizer(tokenizer))
+    assert len(stopped) >= 2, "no limit was ever reached: the test shows nothing"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_two_processes_share_a_server(mode, run, base, alone, port):
+    settings = rl(run, base, run / mode, port)
+    optimiser = settings.optimiser.model_dump() | {"batch_size": 4}
+    values = settings.model_dump(mode="json") | {"optimiser": optimiser}
+    values["rollouts"] = {"engine": "vllm", "base_url": settings.rollouts.base_url}
+    file = run / f"{mode}.json"
+    file.write_text(json.dumps(values))
+    launched([*LAUNCH, TRAINEE, f"rl:{file}"], MODES[mode] | {"PYTHONPATH": SEARCH})
+    record = TrainingRecord.model_validate_json((run / mode / "training.json").read_bytes())
+    assert max(figures(record, SAMPLING_GAP)) < QUIET
+    assert figures(record, "loss") == pytest.approx(figures(alone.record, "loss"), abs=SAME)
+    tokenizer = AutoTokenizer.from_pretrained(base)
     prompts = prompts_of(settings, tokenizer)
-    trained = greedy_of_model(tmp_path / "rl" / "model", tokenizer, prompts)
+    trained = greedy_of_model(run / mode / "model", tokenizer, prompts)
     assert greedy_of_server(settings, tokenizer, prompts) == trained
-    assert greedy_of_model(base, tokenizer, prompts) != trained
-    assert not (tmp_path / "rl" / "rollout-weights").exists()
 
 
 def test_weights_that_do_not_arrive_are_seen(run, base, server, port, tmp_path, monkeypatch):
@@ -195,5 +239,7 @@ def test_a_dead_server_ends_the_stage_which_goes_on_with_another(
     with serving(moved, vllm_python, tmp_path / "second", other):
         record = train_rl(moved, odd_is_right, OddReader())
     assert record.steps == 3
-    assert [batch[0].group for batch in batches] == [2, 4]  # the first update is not made again
-    assert max(gaps(record)) < QUIET  # its weights, not those that the second server began with
+    assert [batch[0].group for batch in batches] == [4, 8]  # the first update is not made again
+    assert (
+        max(figures(record, SAMPLING_GAP)) < QUIET
+    )  # its weights, not those that the second server began with
