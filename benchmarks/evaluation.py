@@ -5,11 +5,12 @@
     python benchmarks/evaluation.py harnesses [--samples 256] [--lm-eval-python .lm-eval/bin/python]
 
 Untrained models; the questions are made up and read as a file of GSM8K's form, so that each harness grades a
-number. `rate`: `steiner eval` and `steiner evaluate` in this process beside their engines in plain loops, on
-the same prompts and limits, in turns, each with a fresh engine. `memory`: each command in a process of its
-own, which prints VmHWM, its own peak. `harnesses`: one server; each harness in a process of its own with
-questions of its own (the server knows no prompt yet); tokens are those that the server counted, from the
-first to the last of them, so that a harness' start is not part of its rate.
+number. `rate`: `steiner eval` (its engine in a thread, and in a process) and `steiner evaluate` in this
+process beside their engines in plain loops, on the same prompts and limits, in turns, each with a fresh
+engine. `memory`: each command in a process of its own, which prints VmHWM, its own peak. `harnesses`: one
+server; each harness in a process of its own with questions of its own (the server knows no prompt yet);
+tokens are those that the server counted, from the first to the last of them, so that a harness' start is not
+part of its rate.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 from evaluation_rivals import AT_ONCE, Rate, harnesses, quiet, write_questions
 from servers import save_model
 
 ANSWER = 12
+IN_FLIGHT = 2 * AT_ONCE
+"""As `steiner eval` has it for a local model."""
 
 
 def load(path: Path) -> Any:
@@ -37,11 +42,21 @@ def load(path: Path) -> Any:
     return load_benchmark(find_benchmark("gsm8k"), DataOptions(data=(str(path),)))
 
 
+def below() -> float:
+    """Return CPU seconds of the processes below this one."""
+    found = 0.0
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            found += sum(child.cpu_times()[:2])
+    return found
+
+
 def timed(work: Callable[[], int]) -> Rate:
-    """Return tokens, seconds and CPU seconds of this process."""
-    begin, cpu = time.perf_counter(), time.process_time()
+    """Return tokens, seconds, and CPU seconds of this process and of those below it."""
+    begin, cpu, others = time.perf_counter(), time.process_time(), below()
     tokens = work()
-    return Rate(tokens, time.perf_counter() - begin, time.process_time() - cpu)
+    others = below() - others
+    return Rate(tokens, time.perf_counter() - begin, time.process_time() - cpu + others, others)
 
 
 # --- rate ---------------------------------------------------------------------------------------------------
@@ -73,21 +88,21 @@ def batch_loop(folder: Path, file: Path, tokens: int) -> Rate:
     return timed(work)
 
 
-def through_inspect(folder: Path, file: Path, tokens: int, place: Path) -> Rate:
+def through_inspect(folder: Path, file: Path, tokens: int, place: Path, process: bool) -> Rate:
     """Run `steiner eval` without its start: questions in, graded and logged samples out."""
     from steiner.cli.eval.local import LocalAsker
     from steiner.evaluate.inspect_provider import hand_in
     from steiner.evaluate.inspect_run import run_task
     from steiner.evaluate.inspect_task import generation, make_task
 
-    asker = LocalAsker.load(str(folder), AT_ONCE)
+    asker = LocalAsker.load(str(folder), AT_ONCE, process=process)
     task, config = make_task(load(file)), generation(temperature=0.0, max_tokens=tokens)
     try:
         return timed(
             lambda: sum(
                 sample.tokens or 0
                 for sample in run_task(
-                    task, hand_in(place.name, asker), config, place, at_once=AT_ONCE
+                    task, hand_in(place.name, asker), config, place, at_once=IN_FLIGHT
                 ).samples
             )
         )
@@ -129,25 +144,37 @@ def rate(given: argparse.Namespace, place: Path) -> None:
     torch.set_num_threads(1)
     model = save_model(place / "model", given.hidden, given.layers)
     file = write_questions(place / "questions.jsonl", given.samples, "Question")
-    pairs: dict[str, list[tuple[Rate, Rate]]] = {"steiner eval": [], "steiner evaluate": []}
-    through_inspect(model, write_questions(place / "few.jsonl", 4, "Few"), given.tokens, place / "first")
+    names = ("steiner eval, thread", "steiner eval, process", "steiner evaluate")
+    pairs: dict[str, list[tuple[Rate, Rate]]] = {name: [] for name in names[: 2 if given.eval_only else 3]}
+    few = write_questions(place / "few.jsonl", 4, "Few")
+    through_inspect(model, few, given.tokens, place / "first", process=False)
     for turn in range(given.rounds):
         alone = batch_loop(model, file, given.tokens)
-        inspect = through_inspect(model, file, given.tokens, place / f"logs{turn}")
-        pairs["steiner eval"].append((alone, inspect))
+        for name, process in zip(names[:2], (False, True), strict=True):
+            logs = place / f"logs{turn}{process}"
+            pairs[name].append((alone, through_inspect(model, file, given.tokens, logs, process)))
+        if given.eval_only:
+            continue
         alone = generate_loop(model, file, given.tokens)
-        pairs["steiner evaluate"].append((alone, through_evaluate(model, file, given.tokens)))
+        pairs[names[2]].append((alone, through_evaluate(model, file, given.tokens)))
     print(f"{given.samples} samples of at most {given.tokens} tokens, best of {given.rounds}")
-    print(f"{'':18} {'engine tokens/s':>16} {'command':>9} {'share':>7} {'pairs':>15} {'CPU share':>10}")
+    print("CPU share: what the engine alone takes, of what the command takes; of what its process takes")
+    print(
+        f"{'':21} {'engine tokens/s':>16} {'command':>9} {'share':>7} {'pairs':>15} "
+        f"{'CPU share':>10} {'process':>8} {'other CPU ms a sample':>22}"
+    )
     for name, rounds in pairs.items():
         alone_best, through_best = (
             max(one.tokens / one.seconds for one in column) for column in zip(*rounds, strict=True)
         )
         shares = sorted((b.tokens / b.seconds) / (a.tokens / a.seconds) for a, b in rounds)
         cpu = min(a.cpu for a, _ in rounds) / min(b.cpu for _, b in rounds)
+        least = min((b for _, b in rounds), key=lambda one: one.cpu)
+        ours = f"{min(a.cpu for a, _ in rounds) / least.below:8.1%}" if least.below else f"{'–':>8}"
+        beside = (least.cpu - (least.below or min(a.cpu for a, _ in rounds))) / given.samples * 1000
         print(
-            f"{name:18} {alone_best:16,.0f} {through_best:9,.0f} {through_best / alone_best:7.1%} "
-            f"{shares[0]:6.1%} … {shares[-1]:6.1%} {cpu:10.1%}"
+            f"{name:21} {alone_best:16,.0f} {through_best:9,.0f} {through_best / alone_best:7.1%} "
+            f"{shares[0]:6.1%} … {shares[-1]:6.1%} {cpu:10.1%} {ours} {beside:22.1f}"
         )
 
 
@@ -199,7 +226,7 @@ def remember(given: argparse.Namespace, place: Path) -> None:
 
         evaluate(engine, loaded.problems, [10**6], graded, max_reasoning_tokens=given.tokens - ANSWER)
     else:
-        asker = LocalAsker.load(str(place / "model"), AT_ONCE)
+        asker = LocalAsker.load(str(place / "model"), AT_ONCE, process=given.engine_process)
 
         class Counted:
             async def ask(self, asked: Asked) -> Answered:
@@ -208,7 +235,7 @@ def remember(given: argparse.Namespace, place: Path) -> None:
                 return answered
 
         config = generation(temperature=0.0, max_tokens=given.tokens)
-        run_task(make_task(loaded), hand_in("counted", Counted()), config, place / "logs", at_once=AT_ONCE)
+        run_task(make_task(loaded), hand_in("counted", Counted()), config, place / "logs", at_once=IN_FLIGHT)
         asker.close()
     print(f"    end: {peak():7.1f} MiB", flush=True)
 
@@ -220,7 +247,8 @@ def memory(given: argparse.Namespace, place: Path) -> None:
     for what in ("memory-eval", "memory-evaluate"):
         print(what.replace("memory-", "steiner "), flush=True)
         begin = time.monotonic()
-        numbers = ("--samples", str(given.samples), "--tokens", "32")
+        numbers = ["--samples", str(given.samples), "--tokens", "32"]
+        numbers += [] if given.engine_process else ["--no-engine-process"]
         subprocess.run(
             [sys.executable, __file__, what, "--place", str(place), *numbers], check=True, env=quiet()
         )
@@ -237,6 +265,10 @@ def main() -> None:
     parser.add_argument("--samples", type=int)
     for name, value in (("tokens", 256), ("rounds", 3), ("hidden", 512), ("layers", 8)):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--eval-only", action="store_true", help="rate: leave out `steiner evaluate`")
+    parser.add_argument(
+        "--engine-process", action=argparse.BooleanOptionalAction, default=True, help="memory"
+    )
     parser.add_argument("--lm-eval-python", type=Path, help="interpreter with lm-eval installed")
     parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -47,6 +47,8 @@ class Rate(NamedTuple):
     tokens: int
     seconds: float
     cpu: float
+    below: float = 0.0
+    """Of `cpu`, what processes below the one that is measured took."""
 
 
 def write_questions(path: Path, n: int, name: str) -> Path:

@@ -33,10 +33,10 @@ def save_model(folder: Path, hidden: int = 512, layers: int = 8, context: int = 
     import torch
     from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
 
-    sys.path.insert(0, str(ROOT / "tests" / "serve"))
-    from conftest import make_tokenizer
+    sys.path.insert(0, str(ROOT / "tests"))
+    from tiny_model import chat_tokenizer
 
-    tokenizer = make_tokenizer()
+    tokenizer = chat_tokenizer()
     torch.manual_seed(0)
     config = Qwen2Config(
         vocab_size=len(tokenizer) + 8,

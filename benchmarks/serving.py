@@ -25,15 +25,18 @@ import aiohttp
 import httpx
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "serve"))
 
-from conftest import make_model, make_tokenizer, running
+from tiny_server import make_model, running
+
 from steiner.core import Move, ReasoningPath, Step
 from steiner.decode.request import StepRequest
 from steiner.protocol import ControlIds, encode_path
-from steiner.serve.engines.base import EngineStats, Finish, Generation, TokenChunk
+from steiner.serve.engines.base import EngineState, EngineStats, Finish, Generation, TokenChunk
 from steiner.serve.run import make_server, open_socket
 from steiner.serve.settings import ServeSettings
+from tiny_model import chat_tokenizer
 
 CHAT = "/v1/chat/completions"
 ASK = [
@@ -46,9 +49,10 @@ class ReadyEngine:
     """Hands out the same completion again and again, `step` tokens at a time."""
 
     def __init__(self, ids: tuple[int, ...], step: int) -> None:
-        self.tokenizer = make_tokenizer()
+        self.tokenizer = chat_tokenizer()
         self.ids = ControlIds.from_tokenizer(self.tokenizer)
         self.context = 100_000
+        self.state = EngineState.READY
         self._chunks = [TokenChunk(ids[i : i + step]) for i in range(0, len(ids), step)]
         self._chunks[-1] = self._chunks[-1]._replace(finish=Finish.STOP)
 
@@ -75,7 +79,7 @@ def completion(tokens: int) -> tuple[int, ...]:
     steps = max(1, tokens // 120)
     moves = tuple(Move.BACKTRACK if place % 3 else Move.PROCEED for place in range(steps - 1))
     path = ReasoningPath(steps=(step,) * steps, moves=moves, answer="7 + (3 * 5) = 22")
-    return tuple(encode_path(make_tokenizer(), path).ids)
+    return tuple(encode_path(chat_tokenizer(), path).ids)
 
 
 async def ask(address: str, count: int, at_once: int, body: dict[str, Any]) -> None:
@@ -135,7 +139,7 @@ def history(folder: Path | None) -> None:
     if folder:
         model, tokenizer = load_model(folder)
     else:
-        tokenizer = make_tokenizer()
+        tokenizer = chat_tokenizer()
         model = make_model(tokenizer)
         model.config.max_position_embeddings = 32_768
     limits = {
@@ -170,7 +174,7 @@ def batching(rows: list[int], new_tokens: int = 128) -> None:
     from steiner.serve.engines.batch import Batch, BatchLimits
 
     torch.set_num_threads(1)
-    tokenizer = make_tokenizer()
+    tokenizer = chat_tokenizer()
     model = make_model(tokenizer)
     ids = ControlIds.from_tokenizer(tokenizer)
     steps = StepRequest(min_steps=100)

@@ -5,9 +5,10 @@
 One untrained model for all, servers in processes of their own with the same number of threads, asked in
 turns. Every client sends one request at a time and reads its stream to the end. vLLM has our step control (by
 the plugin), so it writes the same kind of text; `transformers serve` has none. `offline` is the embedded
-engine in a plain loop, without a server, on the same prompts, seeds and limits. CPU is that of the server
-with all its processes, clients not counted: on a machine with few cores the clock tells of the clients' work
-too.
+engine in a plain loop, without a server, on the same prompts, seeds and limits. Our server runs twice: with
+its engine in a thread and in a process of its own. CPU is that of the server with all its processes, clients
+not counted: on a machine with few cores the clock tells of the clients' work too. The last column is that of
+the processes below the server alone: what the engine itself takes where it has a process.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -38,6 +40,8 @@ class Round(NamedTuple):
     tokens: int
     clock: float
     cpu: float
+    below: float = 0.0
+    """Of `cpu`, what processes below the server's own took."""
 
 
 def messages(number: int) -> list[dict[str, str]]:
@@ -45,14 +49,14 @@ def messages(number: int) -> list[dict[str, str]]:
     return [{"role": "user", "content": f"Question {number}: numbers 3 5 7, target {number % 90 + 10}"}]
 
 
-def cpu_of(pid: int) -> float:
-    """Return CPU seconds of a process and all below it."""
+def cpu_of(pid: int) -> tuple[float, float]:
+    """Return CPU seconds of a process, and of all below it."""
     try:
         process = psutil.Process(pid)
-        family = (process, *process.children(recursive=True))
-        return sum(sum(one.cpu_times()[:2]) for one in family)
+        below = sum(sum(one.cpu_times()[:2]) for one in process.children(recursive=True))
+        return sum(process.cpu_times()[:2]), below
     except psutil.NoSuchProcess:
-        return 0.0
+        return 0.0, 0.0
 
 
 def tokens_of(stream: bytes) -> int:
@@ -89,9 +93,10 @@ async def _ask(running: Running, given: argparse.Namespace, body: dict[str, Any]
 
 def served(running: Running, given: argparse.Namespace, body: dict[str, Any]) -> Round:
     """Run all clients once against a server."""
-    begin, used = time.perf_counter(), cpu_of(running.pid)
+    begin, before = time.perf_counter(), cpu_of(running.pid)
     tokens = asyncio.run(_ask(running, given, body))
-    return Round(tokens, time.perf_counter() - begin, cpu_of(running.pid) - used)
+    own, below = (now - then for now, then in zip(cpu_of(running.pid), before, strict=True))
+    return Round(tokens, time.perf_counter() - begin, own + below, below)
 
 
 def offline(folder: Path, given: argparse.Namespace) -> Callable[[], Round]:
@@ -136,8 +141,9 @@ def start(stack: ExitStack, folder: Path, given: argparse.Namespace) -> dict[str
     """Start what is asked for; return what runs each once."""
     model, threads = folder / "model", given.threads
     ways: dict[str, Callable[[], Round]] = {"offline": offline(model, given)}
-    ours = stack.enter_context(steiner(model, folder, threads, "--batch", str(given.clients)))
-    ways["steiner serve"] = lambda: served(ours, given, {})
+    for name, option in (("thread", "--no-engine-process"), ("process", "--engine-process")):
+        ours = stack.enter_context(steiner(model, folder, threads, "--batch", str(given.clients), option))
+        ways[f"steiner serve, {name}"] = partial(served, ours, given, {})
     if given.vllm_python:
         port = free_port()
         command = [
@@ -193,11 +199,14 @@ def main() -> None:
                 print(f"  {name}: {one.tokens:,} tokens, {one.clock:.2f} s, CPU {one.cpu:.2f} s", flush=True)
                 if turn:
                     found[name].append(one)
-        print(f"load {os.getloadavg()[0]:.1f}\n{'':18}  tokens/s: best  median   CPU µs a token: least")
+        print(
+            f"load {os.getloadavg()[0]:.1f}\n{'':22}  tokens/s: best  median   CPU µs a token: least  below"
+        )
         for name, rounds in found.items():
             speeds = [one.tokens / one.clock for one in rounds]
             least = min(1e6 * one.cpu / one.tokens for one in rounds)
-            print(f"{name:18}  {max(speeds):14,.0f}  {median(speeds):6,.0f}   {least:20,.0f}")
+            below = min(1e6 * one.below / one.tokens for one in rounds)
+            print(f"{name:22}  {max(speeds):14,.0f}  {median(speeds):6,.0f}   {least:20,.0f}  {below:5,.0f}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Whether the server's memory stays flat.
 
-    python benchmarks/serving_memory.py [--requests 10000]
+    python benchmarks/serving_memory.py [--requests 10000] [--no-engine-process]
 
-`steiner serve` in a process of its own with a tiny untrained model; short requests, each with a prompt of
+`steiner serve` with a tiny untrained model; short requests, each with a prompt of
 its own, 16 at once; of ten, six are whole, two streamed, one streamed and left after the first bytes, one
-malformed. Prints resident memory (MiB) of the server after each tenth of the requests.
+malformed. Prints resident memory (MiB) of the server, and of its engine's process where it has one, after
+each tenth of the requests.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 import aiohttp
+import psutil
 from servers import save_model, steiner
 
 AT_ONCE = 16
@@ -28,6 +30,12 @@ def resident(pid: int, field: str = "VmRSS") -> float:
         if line.startswith(field + ":"):
             return int(line.split()[1]) / 1024
     raise RuntimeError(f"no {field} of process {pid}")
+
+
+def family(pid: int) -> str:
+    """Return the memory of a server and of its engine's process, in words."""
+    pids = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    return " + ".join(f"{resident(one):.1f} MiB (highest {resident(one, 'VmHWM'):.1f})" for one in pids)
 
 
 async def one(session: aiohttp.ClientSession, number: int) -> None:
@@ -64,17 +72,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--requests", type=int, default=10_000)
-    count = parser.parse_args().requests
+    parser.add_argument("--engine-process", action=argparse.BooleanOptionalAction, default=True)
+    given = parser.parse_args()
+    count = given.requests
+    where = "--engine-process" if given.engine_process else "--no-engine-process"
     with tempfile.TemporaryDirectory() as place:
         model = save_model(Path(place) / "model", hidden=32, layers=1)
-        with steiner(model, Path(place), 1) as running:
-            print(f"started: {resident(running.pid):.1f} MiB", flush=True)
+        with steiner(model, Path(place), 1, where) as running:
+            print(f"started: {family(running.pid)}", flush=True)
             begin = time.monotonic()
             for part in range(10):
                 asyncio.run(ask(running.address, part * count // 10, count // 10))
                 print(
                     f"{(part + 1) * count // 10:6,} requests, {time.monotonic() - begin:5.0f} s: "
-                    f"{resident(running.pid):.1f} MiB (highest {resident(running.pid, 'VmHWM'):.1f})",
+                    f"{family(running.pid)}",
                     flush=True,
                 )
 

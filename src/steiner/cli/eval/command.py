@@ -66,7 +66,9 @@ def evaluate(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used.")] = False,
     question_column: Columns = None,
     answer_column: Columns = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Questions in flight.")] = 64,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="Questions asked, or completions of a local model written, at once.")
+    ] = 64,
     engine_process: Annotated[
         bool | None,
         typer.Option(

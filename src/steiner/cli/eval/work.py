@@ -117,14 +117,14 @@ def _one(
             "template": options.template,
         },
     )  # fmt: skip
+    # A local model finds its next questions waiting, while those that it has answered are graded and logged.
+    at_once = options.concurrency * (1 if options.remote else 2)
     task = make_task(
         loaded, seed=options.seed, epochs=options.epochs, system=options.system, template=options.template
     )
     config = generation(temperature=options.temperature, max_tokens=options.max_tokens, limits=limits)
     started = time.monotonic()
-    done = run_task(
-        task, hand_in(name, asker), config, folder, at_once=options.concurrency, display=options.display
-    )
+    done = run_task(task, hand_in(name, asker), config, folder, at_once=at_once, display=options.display)
     if done.samples:
         seconds = time.monotonic() - started
         save(saved_evaluation(done, name, options, budget, loaded.benchmark.name, seconds), folder / SAVED)
