@@ -39,7 +39,7 @@ class RolloutSettings(Settings):
     def _check(self) -> RolloutSettings:
         given = self.model_fields_set - {"engine"}
         if self.engine == "transformers" and given:
-            raise ValueError(f'{", ".join(sorted(given))} need engine = "vllm"')
+            raise ValueError(f'{", ".join(sorted(given))}: for engine = "vllm" only')
         return self
 
     @property
