@@ -11,20 +11,12 @@ ROOT = Path(__file__).resolve().parents[2]
 def save_model(folder: Path) -> None:
     """Write an untrained Qwen2 with a byte-level tokenizer; its taste is strong, whatever it is."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+    from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
 
-    from steiner.protocol import add_control_tokens, ensure_chat_template
+    from steiner.protocol import ensure_chat_template
+    from tiny_model import byte_tokenizer
 
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    backend = Tokenizer(models.BPE({letter: number for number, letter in enumerate(letters)}, []))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<|im_end|>", pad_token="<|endoftext|>"
-    )
-    add_control_tokens(tokenizer)
+    tokenizer = byte_tokenizer()
     ensure_chat_template(tokenizer)
     torch.manual_seed(0)
     config = Qwen2Config(
