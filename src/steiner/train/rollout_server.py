@@ -240,8 +240,8 @@ class RolloutServer:
             reason = getattr(error, "reason", error)
             raise InputError(
                 f"The vLLM server at {self._url} that writes the rollouts does not answer {path} "
-                f"({_short(str(reason)) or type(error).__name__}). The training goes on from its last "
-                f"checkpoint once there is one again. {START}"
+                f"({_short(str(reason)) or type(error).__name__}). {START[:-1]}: a stage that had begun "
+                "goes on from its last checkpoint."
             ) from error
         return content if isinstance(content, dict) else {}
 
