@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from steiner.problems.arithmetic import NEAR, arithmetic_documents
-from steiner.problems.countdown import Limits
+from steiner.graph.sweep import text_rank
+from steiner.problems.arithmetic import NEAR, arithmetic_documents, sweep_documents
+from steiner.problems.countdown import Limits, operations
 
 LARGEST = 30
 
@@ -54,3 +55,25 @@ def test_one_target_for_a_document():
     assert all(abs(int(target) - int(got)) == int(off) for found in said for target, got, off in found)
     equations = [line for document in documents for line in document.splitlines() if "=" in line]
     assert sorted(equations) == sorted(line for line in lines() if "=" in line)
+
+
+def test_sweeps_go_round_all_ways_in_the_order_of_sorted_paths():
+    limits = Limits(max_result=LARGEST)
+    states = [(2, 2, 8), (3, 9, 14), (13, 14, 16), (4, 20)]
+    documents = list(sweep_documents(states, limits, seed=0, repeats=8))
+    assert len(documents) == 8 * len(states)
+    begun = set()
+    for document in documents:
+        rows = document.splitlines()
+        names, equations, summaries = rows[::3], rows[1::3], rows[2::3]
+        assert len(set(names)) == 1
+        state = tuple(map(int, names[0].removeprefix("From ").split()))
+        ways = {way.equation: way for way in operations(state, limits)}
+        order = sorted(ways, key=text_rank)
+        begin = order.index(equations[0])
+        begun.add((state, begin))
+        assert equations == [order[(begin + turn) % len(order)] for turn in range(len(order) + 2)]
+        assert summaries == ["left " + " ".join(map(str, ways[one].next_state)) for one in equations]
+    assert len(begun) > 2 * len(states)
+    assert documents == list(sweep_documents(states, limits, seed=0, repeats=8))
+    assert documents != list(sweep_documents(states, limits, seed=1, repeats=8))

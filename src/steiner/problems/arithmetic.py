@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-from steiner.problems.countdown_states import Limits, operations
-from steiner.problems.countdown_words import comparison
+from steiner.problems.countdown_states import Limits, Operation, State, operations
+from steiner.problems.countdown_words import comparison, words_of
 
 NEAR = 4
 """Misses by at most this are near ones."""
@@ -51,6 +51,44 @@ def arithmetic_documents(
         rng.shuffle(order)
         for begin in range(0, len(order), lines):
             yield "\n".join(order[begin : begin + lines])
+
+
+def sweep_documents(
+    states: Sequence[State], limits: Limits, *, seed: int, repeats: int = 4, language: str = "en"
+) -> Iterator[str]:
+    """Yield what can be done with each set of numbers, one way after the other, as sorted paths try them.
+
+    A document names the numbers, a way on and what it leaves, then the next; it begins anywhere and goes
+    round once and a bit. In a path the ways on from the question are far between: to say which one comes after
+    another is what a small model learns last, and until then it tries one again or leaves one out.
+
+    Args:
+        states: sets of numbers; those of training alone, if others are to be new.
+        limits: which operations there are.
+        seed: of where documents begin, and of their order.
+        repeats: documents of each set.
+        language: of the words.
+    """
+    words = words_of(language)
+    for repeat in range(repeats):
+        rng = random.Random(f"{seed}:sweeps:{repeat}")
+        for state in rng.sample(states, len(states)):
+            ways = sorted(operations(state, limits), key=_rank)
+            if not ways:
+                continue
+            begin = rng.randrange(len(ways))
+            name = words.name.format(numbers=" ".join(map(str, state)))
+            lines = []
+            for turn in range(len(ways) + 2):
+                way = ways[(begin + turn) % len(ways)]
+                left = words.summary.format(numbers=" ".join(map(str, way.next_state)))
+                lines += [name, way.equation, left]
+            yield "\n".join(lines)
+
+
+def _rank(way: Operation) -> tuple[int, str, int]:
+    """Return what sorts equations as `steiner.graph.sweep` does: by first number, operator, second number."""
+    return way.left, way.op, way.right
 
 
 def _with_one_target(
