@@ -59,7 +59,7 @@ def sweep_documents(
     """Yield what can be done with each set of numbers, one way after the other, as sorted paths try them.
 
     A document names the numbers, a way on and what it leaves, then the next; it begins anywhere and goes
-    round once and a bit. In a path the ways on from the question are far between: to say which one comes after
+    round once and a bit. In a path the ways on from the question are far between: which one comes after
     another is what a small model learns last, and until then it tries one again or leaves one out.
 
     Args:
