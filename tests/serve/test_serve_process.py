@@ -38,6 +38,8 @@ from steiner.serve.engines.process import ProcessEngine
 from steiner.serve.run import make_server, open_socket
 from steiner.serve.settings import EngineSettings, ServeSettings
 
+PATIENCE = 600
+"""Seconds until something counts as hung, on the busiest machine."""
 PROMPT = tuple(range(60, 90))
 SHORT = Generation(PROMPT, StepRequest(max_steps=2, max_reasoning_tokens=60), 90, 0.0)
 LONG = Generation(PROMPT, StepRequest(min_steps=100), 1900, 1.0, seed=1)
@@ -92,7 +94,7 @@ class Loop:
         self._loop.run_until_complete(engine.start())
 
     def run(self, work):
-        return self._loop.run_until_complete(asyncio.wait_for(work, 60))
+        return self._loop.run_until_complete(asyncio.wait_for(work, PATIENCE))
 
     def close(self) -> None:
         self.run(self.engine.close())
@@ -124,7 +126,7 @@ async def written(engine, generation: Generation) -> tuple[tuple[int, ...], tupl
 
 
 async def until(holds, what: str) -> None:
-    for _ in range(3000):
+    for _ in range(100 * PATIENCE):
         if holds():
             return
         await asyncio.sleep(0.01)
@@ -216,12 +218,12 @@ def server(folder: Path) -> Iterator[tuple[str, ProcessEngine]]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}", engine
     finally:
         running.should_exit = True
-        thread.join(60)
+        thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
 def wait_for(holds, what: str) -> None:
-    for _ in range(6000):
+    for _ in range(100 * PATIENCE):
         if holds():
             return
         time.sleep(0.01)
@@ -234,7 +236,7 @@ def test_a_process_that_dies_is_started_again_once(folder, caplog):
         long = {**ASK, "max_steps": None, "min_steps": 100, "max_tokens": 1900}
         replies: list[httpx.Response] = []
         asking = threading.Thread(
-            target=lambda: replies.append(httpx.post(address + CHAT, json=long, timeout=60))
+            target=lambda: replies.append(httpx.post(address + CHAT, json=long, timeout=PATIENCE))
         )
         asking.start()
         wait_for(lambda: engine.stats().running, "the completion did not begin")
@@ -243,8 +245,8 @@ def test_a_process_that_dies_is_started_again_once(folder, caplog):
         asking.join()
         assert replies[0].status_code == 500
         assert replies[0].json()["error"]["code"] == "internal_error"
-        refused = httpx.post(address + CHAT, json=ASK, timeout=60)
-        health = httpx.get(address + "/health", timeout=60)
+        refused = httpx.post(address + CHAT, json=ASK, timeout=PATIENCE)
+        health = httpx.get(address + "/health", timeout=PATIENCE)
         assert (refused.status_code, health.status_code) == (503, 503)
         assert refused.json()["error"]["code"] == "engine_unavailable"
         assert int(refused.headers["retry-after"]) > 0
@@ -252,14 +254,33 @@ def test_a_process_that_dies_is_started_again_once(folder, caplog):
 
         wait_for(lambda: engine.state is EngineState.READY, "the engine did not come back")
         assert engine.pid != first
-        assert httpx.get(address + "/health", timeout=60).json() == {"status": "ok"}
+        assert httpx.get(address + "/health", timeout=PATIENCE).json() == {"status": "ok"}
         # It has finished nothing yet: dying again is the end.
         os.kill(engine.pid, signal.SIGKILL)
         wait_for(lambda: engine.state is EngineState.FAILED, "the failure was not seen")
-        assert httpx.get(address + "/health", timeout=60).json() == {"status": "failed"}
-        assert httpx.post(address + CHAT, json=ASK, timeout=60).status_code == 503
+        assert httpx.get(address + "/health", timeout=PATIENCE).json() == {"status": "failed"}
+        assert httpx.post(address + CHAT, json=ASK, timeout=PATIENCE).status_code == 503
         wait_for(lambda: "not started any more" in caplog.text, "the log does not say so")
     assert "signal 9" in caplog.text
+    assert not psutil.pid_exists(engine.pid)
+
+
+@pytest.mark.slow
+def test_a_completion_waits_for_the_process_that_is_started_again(folder):
+    loop = Loop(ProcessEngine.load(str(folder), EngineSettings()))
+    engine = loop.engine
+
+    def kill() -> None:
+        os.kill(engine.pid, signal.SIGKILL)
+        loop.run(until(lambda: engine.state is EngineState.STARTING, "the end was not seen"))
+
+    kill()
+    ids = loop.run(written(engine, SHORT))[0]
+    assert engine.stats().completion_tokens == len(ids) > 0
+    kill()  # That one has finished a completion, so there is another one.
+    assert engine.stats().completion_tokens == len(ids)
+    loop.run(asyncio.sleep(0.1))
+    loop.close()
     assert not psutil.pid_exists(engine.pid)
 
 
@@ -281,9 +302,9 @@ def test_nothing_outlives_the_asker(folder):
     child.send_signal(signal.SIGTERM)
     assert child.status() != psutil.STATUS_ZOMBIE
     asker.kill()
-    asker.wait(30)
+    asker.wait(PATIENCE)
     asker.stdout.close()
-    child.wait(30)
+    child.wait(PATIENCE)
 
 
 def started_here() -> set[int]:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 SETTINGS = "settings.json"
 AT_ONCE = 256
 """Samples of a log that are in memory together while it is read."""
+MANY = 1000
+"""From so many samples on inspect-ai would hold a twentieth of them, with all their events, in memory."""
+BUFFERED = 64
+"""Held instead. Each time they are written the log is copied, so that fewer would cost time."""
 UNREAD = ("events", "store", "attachments")
 """Parts of a sample that nothing here asks for."""
 
@@ -86,11 +90,17 @@ def run_task(
         log_level="error",
         ctl_server=False,
         max_samples=at_once,
+        log_buffer=log_buffer(len(task.dataset) * (task.epochs or 1)),
         score_display=False,
         **config.model_dump(exclude_none=True),
     )
     location = logs[0].location
     return read_run(read_eval_log(location, header_only=True), stored_samples(location))
+
+
+def log_buffer(samples: int) -> int | None:
+    """Return how many finished samples inspect-ai may hold before it writes them; None leaves it to it."""
+    return BUFFERED if samples >= MANY else None
 
 
 def stored_samples(location: str) -> Iterator[EvalSample]:

@@ -55,6 +55,8 @@ class ProcessEngine:
         self._has_finished = True
         """Whether this process has finished a completion; the first one is started again in any case."""
         self._closing = False
+        self._settled = asyncio.Event()
+        """Set but while the process is being started."""
         self._restart: asyncio.Task[None] | None = None
 
     @property
@@ -97,11 +99,12 @@ class ProcessEngine:
     async def start(self) -> None:
         """Begin to work."""
         await self._connect()
-        self.state = EngineState.READY
+        self._settle(EngineState.READY)
 
     async def close(self) -> None:
         """Stop at once; returns when the process is gone."""
         self._closing = True
+        self._settle(EngineState.FAILED)
         if self._link is not None:
             self._link.abort()
         if self._restart is not None:
@@ -116,11 +119,12 @@ class ProcessEngine:
         return EngineStats(now.running, waiting, *_totals(now, before))
 
     async def stream(self, generation: Generation) -> AsyncGenerator[TokenChunk, None]:
-        """Yield the completion as it is written.
+        """Yield the completion as it is written. Waits for a process that is being started.
 
         Raises:
             EngineError: if the model fails, or the engine's process has ended.
         """
+        await self._settled.wait()
         if self.state is not EngineState.READY:
             raise EngineError("the engine's process does not run")
         key, mailbox = next(self._keys), Mailbox()
@@ -155,7 +159,7 @@ class ProcessEngine:
         """Take a message of the process."""
         if isinstance(message, Ready):
             log.warning("the engine's process runs again")
-            self.state = EngineState.READY
+            self._settle(EngineState.READY)
             return
         if isinstance(message, Refused):
             log.error("the engine cannot be started again: %s", message.message)
@@ -176,7 +180,7 @@ class ProcessEngine:
         self._stats = NOTHING
         if self._closing:
             return
-        self.state = EngineState.STARTING if self._has_finished else EngineState.FAILED
+        self._settle(EngineState.STARTING if self._has_finished else EngineState.FAILED)
         self._restart = asyncio.get_running_loop().create_task(self._bury(self._has_finished))
 
     async def _bury(self, again: bool) -> None:
@@ -192,7 +196,14 @@ class ProcessEngine:
             await self._connect()
         except OSError:
             log.exception("the engine cannot be started again")
-            self.state = EngineState.FAILED
+            self._settle(EngineState.FAILED)
+
+    def _settle(self, state: EngineState) -> None:
+        self.state = state
+        if state is EngineState.STARTING:
+            self._settled.clear()
+        else:
+            self._settled.set()
 
     def _fail_all(self) -> None:
         self._outbox.clear()
