@@ -170,8 +170,9 @@ class CptSettings(StageSettings):
     """Without packing: documents are joined, with end-of-text tokens between them, to blocks of so many
     tokens, and attend to what is before them in the block."""
     position_span: int | None = Field(default=None, ge=32, exclude_if=lambda value: value is None)
-    """Without packing: three in four paths get gaps in their positions between steps and span at most so many,
-    so that the model can later write that far (PoSE, [Zhu et al. 2023](https://arxiv.org/abs/2309.10400))."""
+    """Without packing: three in four paths get a gap in their positions between steps and span at most so
+    many, so that the model can later write that far (PoSE, [Zhu et al. 2023](https://arxiv.org/abs/2309.10400)).
+    """
 
     @model_validator(mode="after")
     def _check(self) -> CptSettings:
@@ -201,8 +202,9 @@ class SftSettings(StageSettings):
     row_tokens: int | None = Field(default=None, ge=32)
     """Tokens of a packed row, at most `context`, which is the default."""
     position_span: int | None = Field(default=None, ge=32, exclude_if=lambda value: value is None)
-    """Without packing: three in four paths get gaps in their positions between steps and span at most so many,
-    so that the model can later write that far (PoSE, [Zhu et al. 2023](https://arxiv.org/abs/2309.10400))."""
+    """Without packing: three in four paths get a gap in their positions between steps and span at most so
+    many, so that the model can later write that far (PoSE, [Zhu et al. 2023](https://arxiv.org/abs/2309.10400)).
+    """
     prompts: PromptSettings = PromptSettings()
     """How prompts vary; by default they are the dataset's."""
 
