@@ -39,6 +39,8 @@ WORDS = {
     SHORTCUT: ("--per-question", "8", "--detours", "1"),
 }
 """How paths are sampled: every failed branch is kept, or none."""
+TEXTS = ("arithmetic.txt", "ways.txt")
+"""Plain text of pre-training: sums and comparisons; and what can be done with the number sets of training."""
 
 
 class Size(NamedTuple):
@@ -49,6 +51,7 @@ class Size(NamedTuple):
     cpt_tokens: int
     sft_tokens: int
     shortcut_tokens: int
+    """Of fine-tuning on shortcuts, which are so short that half the tokens are more updates."""
     samples: int
     """Completions of each problem that vote."""
     seeds: int
@@ -58,7 +61,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "tiny": Size(20, 4, 2_000, 4_000, 4_000, 2, 2, reasoning=120),
-    "full": Size(6000, 492, 2_500_000, 4_000_000, 4_000_000, 6, 3),
+    "full": Size(6000, 492, 2_500_000, 4_000_000, 2_000_000, 6, 3),
 }
 
 
@@ -90,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def make_data(out: Path, size: Size) -> None:
     """Make problems, step graphs, paths of both kinds, a tokenizer and the held-out problems."""
-    from steiner.problems.arithmetic import arithmetic_documents
+    from steiner.problems.arithmetic import arithmetic_documents, sweep_documents
     from steiner.problems.countdown import Limits
 
     search = out / SEARCH / "data"
@@ -117,11 +120,23 @@ def make_data(out: Path, size: Size) -> None:
             "problems", "countdown", "--run", out / split, "--count", size.heldout, "--split", split,
             *GAME,
         )  # fmt: skip
-    facts = out / "arithmetic.txt"
+    limits = Limits(max_result=30)
+    facts, ways = (out / name for name in TEXTS)
     if not facts.exists():
-        facts.write_text(
-            "\n\n".join(arithmetic_documents(30, Limits(max_result=30), seed=0, same_target=True))
-        )
+        facts.write_text("\n\n".join(arithmetic_documents(30, limits, seed=0, same_target=True)))
+    if not ways.exists():
+        ways.write_text("\n\n".join(sweep_documents(number_sets(search), limits, seed=0)))
+
+
+def number_sets(run: Path) -> list[tuple[int, ...]]:
+    """Return the sets of numbers that a run's problems ask about, sorted."""
+    from steiner.problems.countdown_words import parse_question
+    from steiner.problems.source import read_problems
+    from steiner.store import RunDir
+
+    with RunDir(run, read_only=True) as opened:
+        asked = [parse_question(problem.blind().prompt) for problem in read_problems(opened)]
+    return sorted({one.numbers for one in asked if one is not None})
 
 
 def jobs_of(out: Path, size: Size, name: str) -> list[Job]:
@@ -163,7 +178,7 @@ def train(out: Path, folder: Path, kind: str, seed: int, size: Size) -> Path:
     base = load_toml(CptSettings, HERE / "cpt.toml")
     dataset = str(out / kind / "data" / "dataset")
     cpt = changed(
-        base, output=str(folder / "cpt"), dataset=dataset, text=[str(out / "arithmetic.txt")],
+        base, output=str(folder / "cpt"), dataset=dataset, text=[str(out / name) for name in TEXTS],
         tokens=size.cpt_tokens, seed=seed,
         model={"architecture": base.model.architecture, "tokenizer": str(out / "tokenizer")},
     )  # fmt: skip
