@@ -134,14 +134,18 @@ def test_a_local_model_always_answers(tmp_path, control, monkeypatch):
     from control_model import save_model
 
     save_model(tmp_path / "model")
-    run = tmp_path / "run"
-    result = CliRunner().invoke(
-        app,
-        ["eval", str(tmp_path / "model"), "--benchmark", "countdown", "--limit", "6", "--max-tokens", "120",
-         "--control", control, "--run", str(run)],
-    )  # fmt: skip
-    assert result.exit_code == 0, result.output
-    samples = saved.load(run / "benchmarks" / "countdown" / "evaluation.json").samples
-    assert len(samples) == 6
+    found = []
+    for where in ("--engine-process", "--no-engine-process"):
+        run = tmp_path / where
+        result = CliRunner().invoke(
+            app,
+            ["eval", str(tmp_path / "model"), "--benchmark", "countdown", "--limit", "6",
+             "--max-tokens", "120", "--control", control, "--run", str(run), where],
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        samples = saved.load(run / "benchmarks" / "countdown" / "evaluation.json").samples
+        found.append([sample.model_copy(update={"seconds": None}) for sample in samples])
+    assert len(found[0]) == 6
     # Whether it ended by itself or was closed for it, each got as far as an answer.
-    assert all(sample.tokens and sample.tokens > sample.reasoning_tokens for sample in samples)
+    assert all(sample.tokens and sample.tokens > sample.reasoning_tokens for sample in found[0])
+    assert found[0] == found[1]
