@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from steiner.evaluate.curves import ScalingCurve
     from steiner.evaluate.records import SampleResult
     from steiner.evaluate.saved import SavedEvaluation
+    from steiner.train.stage import TrainingRecord
 
 NAMES = {
     "new-inputs": "number sets that training never saw",
@@ -54,12 +55,13 @@ def heading(out: Path, size: Any) -> str:
 
     evaluation = load(out, "search", 0, "new-inputs")
     where = evaluation.circumstances
-    minutes = (out / "minutes.txt").read_text().strip() if (out / "minutes.txt").exists() else "?"
+    took = out / "minutes.txt"
+    minutes = f"{took.read_text().strip()} minutes in the last call" if took.exists() else "several calls"
     return (
         "# Accuracy against steps, on two cores\n\n"
         f"`python recipes/countdown-cpu/run.py`, commit `{where.commit}`, {where.created[:10]}, "
-        f"{where.machine}; {minutes} minutes (what an earlier call had done not counted), seeds 0 to "
-        f"{size.seeds - 1}.\n\n"
+        f"{where.machine}; {minutes}, {core_minutes(out, size):.0f} core-minutes of training in all, seeds 0 "
+        f"to {size.seeds - 1}.\n\n"
         "Countdown with three numbers from 1 to 20, targets from 1 and results to 30. Trained on paths of at "
         f"most {TRAINED_STEPS} steps, measured with up to {max(LIMITS)}, greedily, under strict step "
         "control. Intervals are 95% bootstrap intervals over problems, all seeds of a problem together. "
@@ -113,27 +115,37 @@ def section(out: Path, split: str, found: ScalingCurve, size: Any) -> str:
 
 def training(out: Path, size: Any) -> str:
     """Return what each training took."""
+    lines = [
+        "\n## Training\n",
+        "| model | seed | stage | parameters | tokens | CPU seconds | last loss |",
+        "|---|--:|---|--:|--:|--:|--:|",
+    ]
+    for kind, seed, stage, record in records(out, size):
+        loss = record.curve[-1].values.get("loss") if record.curve else None
+        last = "–" if loss is None else f"{loss:.4f}"
+        lines.append(
+            f"| {kind} | {seed} | {stage.upper()} | {record.parameters:,} | {record.tokens:,} | "
+            f"{record.cpu_seconds:,.0f} | {last} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def core_minutes(out: Path, size: Any) -> float:
+    """Return the CPU time of all trainings, in minutes."""
+    return sum(record.cpu_seconds for _, _, _, record in records(out, size)) / 60
+
+
+def records(out: Path, size: Any) -> Iterator[tuple[str, int, str, TrainingRecord]]:
+    """Yield kind, seed, stage and record of each training."""
     from run import KINDS
 
     from steiner.train.stage import TrainingRecord
 
-    lines = [
-        "\n## Training\n",
-        "| model | seed | stage | parameters | tokens | seconds | last loss |",
-        "|---|--:|---|--:|--:|--:|--:|",
-    ]
     for kind in KINDS:
         for seed in range(size.seeds):
             for stage in ("cpt", "sft"):
                 path = out / kind / f"seed-{seed}" / stage / "training.json"
-                record = TrainingRecord.model_validate_json(path.read_bytes())
-                loss = record.curve[-1].values.get("loss") if record.curve else None
-                last = "–" if loss is None else f"{loss:.4f}"
-                lines.append(
-                    f"| {kind} | {seed} | {stage.upper()} | {record.parameters:,} | {record.tokens:,} | "
-                    f"{record.seconds:,.0f} | {last} |"
-                )
-    return "\n".join(lines) + "\n"
+                yield kind, seed, stage, TrainingRecord.model_validate_json(path.read_bytes())
 
 
 def load(out: Path, kind: str, seed: int, name: str) -> SavedEvaluation:
