@@ -48,7 +48,8 @@ def test_alarms_beside_a_model(tmp_path: Path) -> None:
     model = tmp_path / "rl" / "model"
     model.mkdir(parents=True)
     assert alarms_of(model) == []
-    record = {"alarms": [{"name": "no_signal", "since": 9, "evidence": "groups: 95.0%", "advice": "x"}]}
+    alarm = {"name": "no_signal", "since": 9, "evidence": "groups: 95.0%", "advice": "x"}
+    record = {"stage": "rl", "alarms": [alarm]}
     (tmp_path / "rl" / "training.json").write_text(json.dumps(record))
     assert alarms_of(model) == ["no_signal since update 9: groups: 95.0%"]
 
