@@ -275,7 +275,7 @@ def card(record: ShippedModel) -> str:
             for s in record.stages
         ),
         "",
-        f"Commit `{record.commit}`. All of it: `{RECORD}`.",
+        f"Converted and checked at commit `{record.commit}`. All of it: `{RECORD}`.",
     ]
     return "\n".join(lines) + "\n"
 
