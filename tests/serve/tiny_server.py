@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -34,11 +35,17 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
 
 
 @contextmanager
-def running(model, tokenizer, **changes) -> Iterator[str]:
-    """Run a server in a thread of this process; gives its address."""
+def running(model, tokenizer, send_buffer: int | None = None, **changes) -> Iterator[str]:
+    """Run a server in a thread of this process; gives its address.
+
+    `send_buffer` is what the kernel holds for a client in bytes, megabytes by default.
+    """
     settings = ServeSettings(port=0, name="tiny", **changes)
     engine = LocalEngine(model, tokenizer, settings.engine)
     listening = open_socket(settings)
+    if send_buffer is not None:
+        # Connections have the buffer of the socket that accepts them.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     server = make_server(engine, settings, settings.name)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
