@@ -2,8 +2,8 @@
 
     python recipes/countdown-cpu/run.py --output runs/countdown-cpu
 
-Models of 0.8M parameters learn Countdown with three numbers from paths of at most 12 steps and are measured
-with up to 24, beside what the same tokens buy as votes of short completions. Stopped at any moment, the same
+Models of 0.8M parameters learn Countdown with three numbers from the first 16 steps of paths and are measured
+with up to 32, beside what the same tokens buy as votes of short completions. Stopped at any moment, the same
 command goes on where it was. README.md says what the sizes are.
 """
 
@@ -29,9 +29,9 @@ SEARCH, SHORTCUT = "search", "shortcut"
 KINDS = (SEARCH, SHORTCUT)
 SPLITS = ("new-inputs", "heldout-targets")
 GAME = ("--numbers", "3", "--high", "20", "--target-low", "1", "--target-high", "30", "--max-result", "30")
-TRAINED_STEPS = 12
-"""Most steps of a path in training."""
-LIMITS = (2, 4, 6, 8, 10, 12, 16, 20, 24)
+TRAINED_STEPS = 16
+"""Most steps of a path that training shows; longer ones are cut there."""
+LIMITS = (2, 4, 6, 8, 12, 16, 20, 24, 32)
 SHORT = {SEARCH: 4, SHORTCUT: 2}
 """Steps of the completions that vote: what a model of each kind needs for a try or two."""
 WORDS = {
@@ -55,13 +55,13 @@ class Size(NamedTuple):
     samples: int
     """Completions of each problem that vote."""
     seeds: int
-    reasoning: int = 800
-    """Most tokens of reasoning; no trained model comes near them within 24 steps."""
+    reasoning: int = 1100
+    """Most tokens of reasoning; no trained model comes near them within 32 steps."""
 
 
 SIZES = {
     "tiny": Size(20, 4, 2_000, 4_000, 4_000, 2, 2, reasoning=120),
-    "full": Size(6000, 492, 2_500_000, 4_000_000, 2_000_000, 6, 3),
+    "full": Size(6000, 492, 2_500_000, 9_000_000, 2_000_000, 6, 3),
 }
 
 
@@ -99,7 +99,19 @@ def make_data(out: Path, size: Size) -> None:
     search = out / SEARCH / "data"
     search.parent.mkdir(parents=True, exist_ok=True)
     steiner("problems", "countdown", "--run", search, "--count", size.problems, *GAME)
-    steiner("synthesize", "--run", search, "--truncations", 32, "--cut", "early", "--max-attempt-steps", 16)
+    steiner(
+        "synthesize",
+        "--run",
+        search,
+        "--truncations",
+        64,
+        "--cut",
+        "early",
+        "--max-attempt-steps",
+        16,
+        "--temperature",
+        5,
+    )
     steiner("graph", "--run", search)
     if not (out / SHORTCUT / "data").is_dir():
         part = out / SHORTCUT / "part"
@@ -108,8 +120,8 @@ def make_data(out: Path, size: Size) -> None:
         part.rename(out / SHORTCUT / "data")
     for kind in KINDS:
         steiner(
-            "sample", "--run", out / kind / "data", *WORDS[kind], "--order", "sorted", "--rotate",
-            "--no-traces", "--max-steps", TRAINED_STEPS,
+            "sample", "--run", out / kind / "data", *WORDS[kind], "--order", "operands", "--rotate",
+            "--revisit", "--no-traces",
         )  # fmt: skip
     if not (out / "tokenizer").is_dir():
         steiner("tokenizer", "--run", search, "--numbers-to", 30, "--output", out / "tokenizer")
@@ -125,7 +137,7 @@ def make_data(out: Path, size: Size) -> None:
     if not facts.exists():
         facts.write_text("\n\n".join(arithmetic_documents(30, limits, seed=0, same_target=True)))
     if not ways.exists():
-        ways.write_text("\n\n".join(sweep_documents(number_sets(search), limits, seed=0)))
+        ways.write_text("\n\n".join(sweep_documents(number_sets(search), limits, seed=0, by_operands=True)))
 
 
 def number_sets(run: Path) -> list[tuple[int, ...]]:
@@ -150,8 +162,8 @@ def jobs_of(out: Path, size: Size, name: str) -> list[Job]:
             ),
             out / kind / f"seed-{seed}" / "log.txt",
         )
-        for seed in range(size.seeds)
         for kind in KINDS
+        for seed in range(size.seeds)
     ]
 
 
@@ -179,14 +191,14 @@ def train(out: Path, folder: Path, kind: str, seed: int, size: Size) -> Path:
     dataset = str(out / kind / "data" / "dataset")
     cpt = changed(
         base, output=str(folder / "cpt"), dataset=dataset, text=[str(out / name) for name in TEXTS],
-        tokens=size.cpt_tokens, seed=seed,
+        tokens=size.cpt_tokens, max_steps=TRAINED_STEPS, seed=seed,
         model={"architecture": base.model.architecture, "tokenizer": str(out / "tokenizer")},
     )  # fmt: skip
     train_cpt(cpt, progress=RichProgress())
     tokens = size.sft_tokens if kind == SEARCH else size.shortcut_tokens
     sft = changed(
         load_toml(SftSettings, HERE / "sft.toml"), output=str(folder / "sft"), dataset=dataset, tokens=tokens,
-        seed=seed, model={"path": str(folder / "cpt" / "model")},
+        max_steps=TRAINED_STEPS, seed=seed, model={"path": str(folder / "cpt" / "model")},
     )  # fmt: skip
     train_sft(sft, progress=RichProgress())
     return folder / "sft" / "model"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from steiner.core import Problem, StepGraph
 from steiner.graph import SampleSettings, build_graph, sample_paths, state_labels
 from steiner.graph.settings import BranchOrder
-from steiner.graph.sweep import full_sweep, text_rank, ways_on
+from steiner.graph.sweep import full_sweep, operands_rank, text_rank, ways_on
 from steiner.problems.countdown import Limits, make_problem, outcomes
 from steiner.problems.grading import grade
 from steiner.synthesis import SynthesisSettings, synthesise
@@ -102,7 +102,7 @@ def test_without_weights_all_branches_are_kept(numbers, seed):
 @given(NUMBERS, st.integers(0, 9), st.integers(0, 20))
 def test_a_rotated_sweep_goes_round_from_its_start(numbers, seed, start):
     _, graph = graph_of(numbers, seed)
-    ways = ways_on(graph, 0)
+    ways = [way.target for way in ways_on(graph, 0)]
     start %= len(ways)
     walk = full_sweep(graph, start)
     assert walk is not None
@@ -116,7 +116,7 @@ def test_a_rotated_sweep_goes_round_from_its_start(numbers, seed, start):
 
 def test_rotation_gives_one_path_for_each_start():
     problem, graph = graph_of((3, 5, 9), 1)
-    ways = [graph.nodes[node].id for node in ways_on(graph, 0)]
+    ways = [graph.nodes[way.target].id for way in ways_on(graph, 0)]
     wanted = SampleSettings(
         paths_per_question=50, order=BranchOrder.SORTED, rotate=True, detours=(), include_traces=False
     )
@@ -125,6 +125,45 @@ def test_rotation_gives_one_path_for_each_start():
     assert all(grade(problem, path.answer).right for path in paths)
 
 
-def test_rotation_needs_an_order():
-    with pytest.raises(ValueError, match="rotate"):
-        SampleSettings(paths_per_question=1, rotate=True)
+@settings(max_examples=40, deadline=None)
+@given(NUMBERS, st.integers(0, 9), st.integers(0, 20))
+def test_a_sweep_with_revisits_takes_every_step_pair_by_pair(numbers, seed, start):
+    problem, graph = graph_of(numbers, seed)
+    count = len(ways_on(graph, 0, BranchOrder.OPERANDS, each_thought=True))
+    walk = full_sweep(graph, start % count, BranchOrder.OPERANDS, revisit=True)
+    assert walk is not None
+    steps = [graph.nodes[n].wordings[w[0]] for n, w in zip(walk.nodes, walk.wordings, strict=True)]
+    children: dict[int, list[int]] = {}
+    for place, parent in enumerate(walk.parents):
+        children.setdefault(parent, []).append(place)
+    for parent, places in children.items():
+        source = 0 if parent < 0 else walk.nodes[parent]
+        ways = ways_on(graph, source, BranchOrder.OPERANDS, each_thought=True)
+        all_thoughts = [graph.nodes[way.target].wordings[way.wordings[0]].thought for way in ways]
+        assert all_thoughts == sorted(set(all_thoughts), key=operands_rank)
+        turn = start % count if parent < 0 else 0
+        turned = all_thoughts[turn:] + all_thoughts[:turn]
+        # Nothing is left out before the step that ends the search.
+        assert [steps[place].thought for place in places] == turned[: len(places)]
+        searched = places[-1] != len(steps) - 1 and len(steps) - 1 not in children.get(places[-1], [])
+        assert not searched or len(places) == len(turned)
+    wanted = SampleSettings(
+        paths_per_question=3, order=BranchOrder.OPERANDS, revisit=True, detours=(), include_traces=False,
+        max_steps=200,
+    )  # fmt: skip
+    (path,) = sample_paths(problem, graph, wanted, count=3, writer=CountdownWriter()).paths
+    assert grade(problem, path.answer).right
+    if start % count == 0:
+        assert [step.thought for step in path.steps] == [step.thought for step in steps]
+
+
+def test_what_can_be_done_with_two_numbers_comes_together():
+    texts = ["3 * 5 = 15", "3 + 5 = 8", "5 - 3 = 2", "3 + 9 = 12", "9 / 3 = 3", "5 + 9 = 14"]
+    assert sorted(random.Random(0).sample(texts, len(texts)), key=operands_rank) == texts
+    assert sorted(texts, key=text_rank) != texts
+
+
+@pytest.mark.parametrize("name", ["rotate", "revisit"])
+def test_what_needs_an_order_says_so(name):
+    with pytest.raises(ValueError, match=name):
+        SampleSettings(paths_per_question=1, **{name: True})

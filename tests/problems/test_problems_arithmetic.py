@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from steiner.graph.sweep import text_rank
+from steiner.graph.sweep import operands_rank, text_rank
 from steiner.problems.arithmetic import NEAR, arithmetic_documents, sweep_documents
 from steiner.problems.countdown import Limits, operations
 
@@ -57,10 +57,11 @@ def test_one_target_for_a_document():
     assert sorted(equations) == sorted(line for line in lines() if "=" in line)
 
 
-def test_sweeps_go_round_all_ways_in_the_order_of_sorted_paths():
+@pytest.mark.parametrize(("by_operands", "rank"), [(False, text_rank), (True, operands_rank)])
+def test_sweeps_go_round_all_ways_in_the_order_of_sorted_paths(by_operands, rank):
     limits = Limits(max_result=LARGEST)
     states = [(2, 2, 8), (3, 9, 14), (13, 14, 16), (4, 20)]
-    documents = list(sweep_documents(states, limits, seed=0, repeats=8))
+    documents = list(sweep_documents(states, limits, seed=0, repeats=8, by_operands=by_operands))
     assert len(documents) == 8 * len(states)
     begun = set()
     for document in documents:
@@ -68,12 +69,13 @@ def test_sweeps_go_round_all_ways_in_the_order_of_sorted_paths():
         names, equations, summaries = rows[::3], rows[1::3], rows[2::3]
         assert len(set(names)) == 1
         state = tuple(map(int, names[0].removeprefix("From ").split()))
-        ways = {way.equation: way for way in operations(state, limits)}
-        order = sorted(ways, key=text_rank)
+        first = {way.next_state: way for way in reversed(operations(state, limits))}
+        ways = {way.equation: way for way in first.values()}
+        order = sorted(ways, key=rank)
         begin = order.index(equations[0])
         begun.add((state, begin))
         assert equations == [order[(begin + turn) % len(order)] for turn in range(len(order) + 2)]
         assert summaries == ["left " + " ".join(map(str, ways[one].next_state)) for one in equations]
     assert len(begun) > 2 * len(states)
-    assert documents == list(sweep_documents(states, limits, seed=0, repeats=8))
-    assert documents != list(sweep_documents(states, limits, seed=1, repeats=8))
+    assert documents == list(sweep_documents(states, limits, seed=0, repeats=8, by_operands=by_operands))
+    assert documents != list(sweep_documents(states, limits, seed=1, repeats=8, by_operands=by_operands))

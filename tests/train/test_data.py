@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steiner.core import InputError, Move, ReasoningPath, Step
-from steiner.protocol import CONTROL_TOKENS, ControlIds, encode_path
+from steiner.protocol import CONTROL_TOKENS, ControlIds, ControlToken, encode_path
 from steiner.train.data import (
     IGNORED,
     Example,
+    StepEnds,
     check_context,
     draw,
     draw_epochs,
@@ -183,6 +184,28 @@ def test_wrong_steps_carry_no_loss_but_the_reflection_that_goes_back_does(tokeni
         "<|reasoning_step_reflection_start|>go on<|reasoning_step_reflection_end|><|reasoning_step_end|>"
     )
     assert learned(completion, steps, np.zeros(4, np.bool_), control).all()
+
+
+def test_longer_paths_are_cut_after_the_move(tokenizer):
+    path = ReasoningPath(
+        steps=tuple(step(n) for n in range(4)),
+        moves=(Move.PROCEED, Move.BACKTRACK, Move.PROCEED),
+        answer="22",
+    )
+    control = ControlIds.from_tokenizer(tokenizer)
+    whole = list(encode_path(tokenizer, path).ids)
+    rows = stored_rows(completion_ids=[whole])
+    kept = {}
+    for most in (1, 2, 3, 4, 9):
+        (one,) = path_examples(rows, completion_only=True, ends=StepEnds.of(most, control))
+        kept[most] = one.ids[2:].tolist()
+        assert kept[most] == whole[: len(kept[most])]
+        assert one.labels[2:].tolist() == kept[most]
+    assert kept[4] == kept[9] == whole
+    for most, move in ((1, ControlToken.PROCEED), (2, ControlToken.BACKTRACK), (3, ControlToken.PROCEED)):
+        assert kept[most][-2:] == [control[ControlToken.STEP_END], control[move]]
+        assert kept[most].count(control[ControlToken.STEP_END]) == most
+    assert StepEnds.of(None, control) is None
 
 
 def test_a_dataset_that_does_not_say_which_steps_are_wrong_is_refused(tokenizer):

@@ -37,9 +37,7 @@ def sample(
     ] = None,
     detours: Annotated[
         str | None,
-        typer.Option(
-            help="Weights of 0, 1, 2, … detours [default: 1,2,1]; all: every one (with --order sorted)."
-        ),
+        typer.Option(help="Weights of 0, 1, 2, … detours [default: 1,2,1]; all: every one (with an order)."),
     ] = None,
     depths: Annotated[
         str | None,
@@ -71,10 +69,17 @@ def sample(
         str, typer.Option(help="Folder or hub id of what counts tokens. Default: estimate them.")
     ] = "",
     order: Annotated[
-        str, typer.Option(help="random, or sorted: the detours from one place in the order of what they say.")
+        str,
+        typer.Option(
+            help="random; sorted: the detours from one place in the order of what they say; operands: first "
+            "by the numbers that they start from."
+        ),
     ] = "random",
     rotate: Annotated[
-        bool, typer.Option("--rotate", help="With --order sorted: begin at a random way on and go round.")
+        bool, typer.Option("--rotate", help="With an order: begin at a random way on and go round.")
+    ] = False,
+    revisit: Annotated[
+        bool, typer.Option("--revisit", help="With an order: also take steps to where the search has been.")
     ] = False,
     max_steps: Annotated[int, typer.Option(help="Most steps in a path.")] = 64,
     min_backtracks: Annotated[int, typer.Option(help="Fewest backtracks in a path.")] = 0,
@@ -109,6 +114,7 @@ def sample(
         "tokenizer": tokenizer,
         "order": order,
         "rotate": rotate,
+        "revisit": revisit,
         "max_steps": max_steps,
         "min_backtracks": min_backtracks,
         "include_traces": traces,

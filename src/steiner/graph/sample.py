@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from steiner.core import Move, Problem, ReasoningPath, Step, StepGraph, Trace, Verdict
 from steiner.graph.locate import locate
-from steiner.graph.settings import BranchOrder, SampleSettings
+from steiner.graph.settings import SampleSettings
 from steiner.graph.sweep import sweeps
 from steiner.graph.walk import SearchSpace, Walk, WalkKey, walks
 from steiner.graph.writer import PathWriter, TextWriter
@@ -71,7 +71,7 @@ class PathSampler:
         """Yield each slot's draft, None for an empty slot; ends where the graph is exhausted."""
         taken: set[WalkKey] = set()
         yield from self._own_traces(taken)
-        search = sweeps if self.settings.order is BranchOrder.SORTED else walks
+        search = sweeps if self.settings.order.is_systematic else walks
         for walk in search(self.space, self.settings, Random(f"{self._seed}:walks"), taken):
             yield None if walk is None else Draft(walk, None)
 
@@ -127,8 +127,12 @@ class PathSampler:
         """Choose one of the wordings that were used for exactly this transition."""
         parent = walk.parents[position]
         source, target = 0 if parent < 0 else walk.nodes[parent], walk.nodes[position]
-        edge = next(e for e in self.space.graph.out_edges[source] if e.target == target)
-        return self.space.graph.nodes[target].wordings[rng.choice(edge.wordings)]
+        if walk.wordings:
+            wordings = walk.wordings[position]
+        else:
+            edge = next(e for e in self.space.graph.out_edges[source] if e.target == target)
+            wordings = edge.wordings
+        return self.space.graph.nodes[target].wordings[rng.choice(wordings)]
 
     def _answers(self, last: int) -> list[str]:
         graph = self.space.graph

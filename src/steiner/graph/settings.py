@@ -36,6 +36,14 @@ class BranchOrder(StrEnum):
     end.
     `depths`, `descents`, `longer_ways` and `routes` do not apply.
     """
+    OPERANDS = "operands"
+    """As `SORTED`, but first by the numbers that a step starts from (those before its first `=`, in ascending
+    order), then by text: all that can be done with two numbers comes together."""
+
+    @property
+    def is_systematic(self) -> bool:
+        """Whether what comes next follows from what came last."""
+        return self is not BranchOrder.RANDOM
 
 
 class SampleSettings(Settings):
@@ -50,15 +58,18 @@ class SampleSettings(Settings):
     paths_per_question: int | None = Field(default=None, ge=1)
     seed: int = 0
     detours: tuple[float, ...] = (1.0, 2.0, 1.0)
-    """Weights of 0, 1, 2, … detours in a path. Empty, with `order` sorted: all that there are."""
+    """Weights of 0, 1, 2, … detours in a path. Empty, with a systematic order: all that there are."""
     depths: tuple[float, ...] = ()
     """Weights of going at most 1, 2, 3, … steps deep in a detour; empty: down until the search is stuck."""
     descents: tuple[float, ...] = (2.0, 1.0)
     """Weights of 1, 2, … descents in a detour; each after the first is a backtrack inside the branch."""
     order: BranchOrder = BranchOrder.RANDOM
     rotate: bool = False
-    """With `order` sorted: begin at a random one of the ways on from the question, and go on from the last to
-    the first. Short paths then show every part of the search, not only its beginning."""
+    """With a systematic order: begin at a random one of the ways on from the question, and go on from the
+    last to the first. Short paths then show every part of the search, not only its beginning."""
+    revisit: bool = Field(default=False, exclude_if=lambda value: not value)
+    """With a systematic order: take every step that can be taken, also one that leads where the search has
+    been. Paths are longer, and what comes next can be told from the last step alone."""
     longer_ways: float = Field(default=0.0, ge=0.0, le=1.0)
     """Probability that a detour may also pass nodes from which the right answer can be reached."""
     routes: RouteChoice = RouteChoice.UNIFORM
@@ -91,8 +102,9 @@ class SampleSettings(Settings):
             raise ValueError("give either paths or paths_per_question")
         if self.mean_steps is not None and self.mean_tokens is not None:
             raise ValueError("give either mean_steps or mean_tokens")
-        if self.rotate and self.order is not BranchOrder.SORTED:
-            raise ValueError("rotate needs order = sorted")
-        if not self.descents or not (self.detours or self.order is BranchOrder.SORTED):
+        for name in ("rotate", "revisit"):
+            if getattr(self, name) and not self.order.is_systematic:
+                raise ValueError(f"{name} needs order = sorted or operands")
+        if not self.descents or not (self.detours or self.order.is_systematic):
             raise ValueError("detours and descents need at least one weight")
         return self

@@ -30,6 +30,8 @@ class Walk(NamedTuple):
     """Indices into the graph's nodes, question and answer left out."""
     parents: tuple[int, ...]
     """Position in `nodes` that each one continues; -1: the question."""
+    wordings: tuple[tuple[int, ...], ...] = ()
+    """Wordings that each step may have, parallel to `nodes`; empty: all that the traces used there."""
 
     @property
     def backtracks(self) -> int:

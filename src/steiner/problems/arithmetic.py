@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from steiner.problems.countdown_states import Limits, Operation, State, operations
 from steiner.problems.countdown_words import comparison, words_of
@@ -54,7 +54,13 @@ def arithmetic_documents(
 
 
 def sweep_documents(
-    states: Sequence[State], limits: Limits, *, seed: int, repeats: int = 4, language: str = "en"
+    states: Sequence[State],
+    limits: Limits,
+    *,
+    seed: int,
+    repeats: int = 4,
+    language: str = "en",
+    by_operands: bool = False,
 ) -> Iterator[str]:
     """Yield what can be done with each set of numbers, one way after the other, as sorted paths try them.
 
@@ -68,12 +74,14 @@ def sweep_documents(
         seed: of where documents begin, and of their order.
         repeats: documents of each set.
         language: of the words.
+        by_operands: pair by pair, as paths of `--order operands`, not by text as those of `--order sorted`.
     """
     words = words_of(language)
+    rank = _operands_rank if by_operands else _rank
     for repeat in range(repeats):
         rng = random.Random(f"{seed}:sweeps:{repeat}")
         for state in rng.sample(states, len(states)):
-            ways = sorted(operations(state, limits), key=_rank)
+            ways = sorted(_to_different(operations(state, limits)), key=rank)
             if not ways:
                 continue
             begin = rng.randrange(len(ways))
@@ -86,9 +94,18 @@ def sweep_documents(
             yield "\n".join(lines)
 
 
+def _to_different(ways: Sequence[Operation]) -> Iterable[Operation]:
+    """Return the first of the ways to the same numbers, as the symbolic teacher takes it."""
+    return {way.next_state: way for way in reversed(ways)}.values()
+
+
 def _rank(way: Operation) -> tuple[int, str, int]:
     """Return what sorts equations as `steiner.graph.sweep` does: by first number, operator, second number."""
     return way.left, way.op, way.right
+
+
+def _operands_rank(way: Operation) -> tuple[list[int], int, str, int]:
+    return sorted((way.left, way.right)), *_rank(way)
 
 
 def _with_one_target(

@@ -46,12 +46,37 @@ class Example(NamedTuple):
         return np.where(self.loss, self.ids, np.int32(IGNORED))
 
 
+class StepEnds(NamedTuple):
+    """Where completions of more than `max_steps` steps are cut: after the move that follows so many."""
+
+    max_steps: int
+    step_end: int
+
+    @classmethod
+    def of(cls, max_steps: int | None, ids: ControlIds) -> StepEnds | None:
+        """Return where to cut; None for no limit."""
+        if max_steps is None:
+            return None
+        return cls(max_steps, ids[ControlToken.STEP_END])
+
+    def kept(self, completion_ids: Ids) -> int:
+        """Return how many tokens of a completion of shape (T,) are kept.
+
+        The move stays, as it is what to do next. A completion that ends in time is kept whole.
+        """
+        ends = np.flatnonzero(completion_ids == self.step_end)
+        if len(ends) <= self.max_steps:
+            return len(completion_ids)
+        return int(ends[self.max_steps - 1]) + 2
+
+
 def path_examples(
     rows: Dataset,
     *,
     completion_only: bool,
     masked: ControlIds | None = None,
     prompts: Sequence[Sequence[int]] | None = None,
+    ends: StepEnds | None = None,
 ) -> list[Example]:
     """Return prompt + completion of each sample.
 
@@ -60,6 +85,7 @@ def path_examples(
         completion_only: loss on the completion, not on the prompt.
         masked: the tokenizer's control ids if wrong steps are to carry no loss; see `learned`.
         prompts: parallel to `rows`, instead of the dataset's own prompts.
+        ends: where longer completions are cut; None: nowhere.
 
     Raises:
         InputError: if wrong steps are to be masked and the dataset does not say which are.
@@ -78,6 +104,9 @@ def path_examples(
                 if masked is None
                 else learned(completion, arrays["step_index"][number], arrays["dead_ends"][number], masked)
             )
+            if ends is not None:
+                kept = ends.kept(completion)
+                completion, loss = completion[:kept], loss[:kept]
             asked = np.full(len(prompt), not completion_only)
             examples.append(
                 Example(np.concatenate([prompt, completion]).astype(np.int32), np.concatenate([asked, loss]))

@@ -169,6 +169,10 @@ class CptSettings(StageSettings):
     text_block: int = Field(default=512, ge=32)
     """Without packing: documents are joined, with end-of-text tokens between them, to blocks of so many
     tokens, and attend to what is before them in the block."""
+    max_steps: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
+    """Cut paths that are longer after so many steps and the move that follows, without their end. If they are
+    left out of the dataset instead (`steiner sample --max-steps`), what is left is about to end wherever it
+    grows long, and so learns a model."""
     position_span: int | None = Field(default=None, ge=32, exclude_if=lambda value: value is None)
     """Without packing: three in four paths get a gap in their positions between steps and span at most so
     many, so that the model can later write that far (PoSE, [Zhu et al. 2023](https://arxiv.org/abs/2309.10400)).
@@ -201,6 +205,8 @@ class SftSettings(StageSettings):
     length are padded to the longest."""
     row_tokens: int | None = Field(default=None, ge=32)
     """Tokens of a packed row, at most `context`, which is the default."""
+    max_steps: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
+    """See `CptSettings.max_steps`."""
     position_span: int | None = Field(default=None, ge=32, exclude_if=lambda value: value is None)
     """Without packing: three in four paths get a gap in their positions between steps and span at most so
     many, so that the model can later write that far (PoSE, [Zhu et al. 2023](https://arxiv.org/abs/2309.10400)).

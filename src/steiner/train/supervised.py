@@ -18,6 +18,7 @@ from steiner.train import processes
 from steiner.train.batches import PackedCollator, PackedRow, pack_epochs, pack_mixture, rows_to_dataset
 from steiner.train.data import (
     Example,
+    StepEnds,
     check_context,
     draw,
     draw_epochs,
@@ -109,8 +110,11 @@ def cpt_material(settings: CptSettings, tokenizer: PreTrainedTokenizerBase) -> M
         InputError: if the dataset or a text cannot be used, or a path is longer than a row.
     """
     rows = load_samples(settings.dataset, "train", tokenizer)
-    masked = ControlIds.from_tokenizer(tokenizer) if settings.mask_wrong_steps else None
-    paths = path_examples(rows, completion_only=False, masked=masked)
+    ids = ControlIds.from_tokenizer(tokenizer)
+    masked = ids if settings.mask_wrong_steps else None
+    paths = path_examples(
+        rows, completion_only=False, masked=masked, ends=StepEnds.of(settings.max_steps, ids)
+    )
     if not settings.packing:
         mixed = mix(
             paths,
@@ -145,7 +149,8 @@ def sft_material(
         InputError: if the dataset cannot be used, a sample is longer than a row, or a share cannot be met.
     """
     rows = load_samples(settings.dataset, "train", tokenizer)
-    masked = ControlIds.from_tokenizer(tokenizer) if settings.mask_wrong_steps else None
+    ids = ControlIds.from_tokenizer(tokenizer)
+    masked = ids if settings.mask_wrong_steps else None
     room = (settings.row_tokens or settings.context) if settings.packing else settings.context
     prompts = None
     if settings.prompts.changes_prompts:
@@ -157,7 +162,13 @@ def sft_material(
             system=load_statistics(settings.dataset).system_prompt,
             seed=settings.seed,
         )
-    paths = path_examples(rows, completion_only=True, masked=masked, prompts=prompts)
+    paths = path_examples(
+        rows,
+        completion_only=True,
+        masked=masked,
+        prompts=prompts,
+        ends=StepEnds.of(settings.max_steps, ids),
+    )
     tokens = settings.tokens or round(settings.epochs * sum(len(p.ids) for p in paths))
     if not settings.packing:
         return _padded(draw(paths, tokens, settings.seed), settings, tokenizer)
