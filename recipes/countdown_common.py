@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from steiner.evaluate.curves import ScalingCurve
     from steiner.evaluate.intervals import Estimate
     from steiner.evaluate.records import SampleResult
+    from steiner.protocol.history import HistoryPolicy
 
     Values = NDArray[np.float64]
 
@@ -62,6 +63,12 @@ class Ask(NamedTuple):
     seed: int = 0
     batch: int = 64
     """Completions that are written at once."""
+    system: str = ""
+    """System prompt."""
+    turns: int = 1
+    """Above 1 each problem is the last of so many turns of a conversation, which carries what `history`
+    says."""
+    history: HistoryPolicy | None = None
 
 
 def steiner(*words: object) -> None:
@@ -148,6 +155,9 @@ def measure(model: Path, test: Path, output: Path, ask: Ask, budget: StepBudget 
         max_reasoning_tokens=ask.reasoning,
         other_limits=budget or StepBudget(),
         batch=ask.batch,
+        system=ask.system,
+        turns=ask.turns,
+        history=ask.history,
     )
     repeated = [problem for problem in problems for _ in range(ask.samples)]
     found = measure_model(str(model), repeated, asking, run=test, stage=stage)
@@ -235,6 +245,17 @@ def check_split(train: Sequence[Path], tests: Sequence[Path]) -> str:
         f"None of the test problems ({', '.join(counts)}) is among the {len(known):,} of the training "
         "(checked by the hash of the normalised question)."
     )
+
+
+def number_sets(run: Path) -> list[tuple[int, ...]]:
+    """Return the sets of numbers that a run's problems ask about, sorted."""
+    from steiner.problems.countdown_words import parse_question
+    from steiner.problems.source import read_problems
+    from steiner.store import RunDir
+
+    with RunDir(run, read_only=True) as opened:
+        asked = [parse_question(problem.blind().prompt) for problem in read_problems(opened)]
+    return sorted({one.numbers for one in asked if one is not None})
 
 
 def circumstances(files: Sequence[Path]) -> str:

@@ -23,7 +23,7 @@ import typer
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from countdown_common import Ask, Job, changed, measure, run_jobs, steiner  # noqa: E402
+from countdown_common import Ask, Job, changed, measure, number_sets, run_jobs, steiner  # noqa: E402
 
 SEARCH, SHORTCUT = "search", "shortcut"
 KINDS = (SEARCH, SHORTCUT)
@@ -138,17 +138,6 @@ def make_data(out: Path, size: Size) -> None:
         facts.write_text("\n\n".join(arithmetic_documents(30, limits, seed=0, same_target=True)))
     if not ways.exists():
         ways.write_text("\n\n".join(sweep_documents(number_sets(search), limits, seed=0, by_operands=True)))
-
-
-def number_sets(run: Path) -> list[tuple[int, ...]]:
-    """Return the sets of numbers that a run's problems ask about, sorted."""
-    from steiner.problems.countdown_words import parse_question
-    from steiner.problems.source import read_problems
-    from steiner.store import RunDir
-
-    with RunDir(run, read_only=True) as opened:
-        asked = [parse_question(problem.blind().prompt) for problem in read_problems(opened)]
-    return sorted({one.numbers for one in asked if one is not None})
 
 
 def jobs_of(out: Path, size: Size, name: str) -> list[Job]:
