@@ -143,9 +143,10 @@ def heading(out: Path, size: Size) -> str:
         "# One small model: two languages, several turns, any system prompt, any temperature\n\n"
         f"`python recipes/countdown-talk/run.py{shorter} --seeds {size.seeds}`. {circumstances(files)} "
         f"{minutes:,.0f} minutes in all, seeds 0 to {size.seeds - 1}.\n\n"
-        f"Countdown with three numbers from 1 to 20, targets from 1 and results to 30. Each seed's model has "
+        "Countdown with three numbers from 1 to 20, targets from 1 and results to 30. Each seed's model has "
         f"{parameters:,} parameters and saw at most {TRAINED_STEPS} steps of a last turn. It is measured "
-        f"with {STEPS} steps allowed, under strict step control, greedily and on {NAMES[NEW_INPUTS]} unless said. "
+        f"with {STEPS} steps allowed, under strict step control, greedily and on {NAMES[NEW_INPUTS]} unless "
+        "said. "
         "Intervals are 95% bootstrap intervals over problems, all seeds of a problem together; differences "
         f"are paired by problem. {check_split([out / 'data'], [out / split for split in SPLITS])}"
     )
@@ -289,7 +290,8 @@ def language_table(alone: Sequence[Row]) -> list[str]:
     lines = [
         "\n## Languages\n",
         "A step is in a language if its name, summary and reflection are, word for word, what Countdown says "
-        "in it; by script, if most of its words are in that language's script (as `steiner evaluate` counts).",
+        "in it; by script, if most words of each field are in that language's script (as `steiner evaluate` "
+        "counts).",
         "",
         "| problems | questions | n | accuracy | by seed | steps in the language | by script | of |",
         "|---|---|--:|---|---|--:|--:|--:|",
@@ -322,7 +324,7 @@ def comparison_table(table: Table) -> list[str]:
         f"\n## {table.title}\n",
         table.said,
         "",
-        "| | n | accuracy | by seed | difference in points | well-formed | steps in the language | mean steps |",
+        "| | n | accuracy | by seed | difference in points | well-formed | steps in language | mean steps |",
         "|---|--:|---|---|---|--:|--:|--:|",
     ]
     for one in (table.reference, *table.rows):

@@ -156,8 +156,8 @@ def spoken(steps: Sequence[Step], language: str) -> Spoken:
 def in_words(step: Step, language: str) -> bool:
     """Say whether a step is, word for word and whatever its numbers, one of that language.
 
-    Name, summary and reflection have their words, the thought has none. Stricter than to look at the script: a
-    step that falls apart is in no language.
+    Name, summary and reflection have their words, the thought has none. Stricter than to look at the script:
+    a step that falls apart is in no language.
     """
     words = words_of(language)
     return (

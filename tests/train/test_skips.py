@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from steiner.protocol import ControlIds, ControlToken
-from steiner.train.data import IGNORED
+from steiner.train.data import IGNORED, Example, to_dataset
 from steiner.train.model import load_tokenizer
-from steiner.train.skips import AT_FIRST, WHOLE, SkippingCollator, skipping_positions
+from steiner.train.skips import AT_FIRST, WHOLE, SkippingCollator, add_positions, skipping_positions
 from steiner.train.supervised import batching, sft_material, train_cpt, train_sft
 
 SPAN = 2000
@@ -95,6 +95,18 @@ def test_a_stage_reads_paths_whose_steps_are_far_apart(run, base):
         near = model(ids).logits[0]
     torch.testing.assert_close(far[:first], near[:first])
     assert not torch.allclose(far[first:], near[first:], atol=1e-4)
+
+
+@given(turns=st.integers(1, 4), steps=st.integers(1, 4), seed=st.integers(0, 2**32))
+def test_gaps_in_a_conversation_are_in_its_last_turn(turns, steps, seed):
+    turn = [7, 8, *[1, 2, 3] * steps]  # a question, the start, steps that begin with 1
+    ids = np.array(turn * turns, dtype=np.int32)
+    last = len(turn) * (turns - 1) + 1
+    rows = to_dataset([Example.of(ids, loss_from=last)] * 20)
+    drawn = add_positions(rows, SPAN, 1, seed).with_format("numpy")["position_ids"]
+    gaps = {int(place) + 1 for row in drawn for place in np.flatnonzero(np.diff(row) > 1)}
+    assert gaps <= set(range(last + 1, len(ids), 3))
+    assert gaps
 
 
 def test_training_with_gaps_can_be_repeated(run, base, tmp_path):

@@ -43,16 +43,19 @@ def skipping_positions(length: int, places: Sequence[int], span: int, rng: rando
 
 
 def add_positions(dataset: Dataset, span: int, step_start: int, seed: int) -> Dataset:
-    """Add the column `position_ids` to rows of `input_ids`, drawn in seeded order.
+    """Add the column `position_ids` to rows of `input_ids` and `labels`, drawn in seeded order.
 
     Gaps are between steps only, before tokens `step_start`: what is longer at a longer search is the way back
-    to an earlier step, not a step.
+    to an earlier step, not a step. In a conversation they are between those of the last turn, the one with
+    loss: it is the one that is written, and the turns before it are all farther away then.
     """
     rng = random.Random(f"{seed}:skips")
     drawn = []
-    for row in dataset.with_format("numpy", columns=["input_ids"]):
+    for row in dataset.with_format("numpy", columns=["input_ids", "labels"]):
         ids = row["input_ids"]
-        drawn.append(skipping_positions(len(ids), np.flatnonzero(ids == step_start).tolist(), span, rng))
+        asked = int(np.argmax(row["labels"] != IGNORED))
+        places = asked + np.flatnonzero(ids[asked:] == step_start)
+        drawn.append(skipping_positions(len(ids), places.tolist(), span, rng))
     return dataset.add_column("position_ids", list_column(drawn))
 
 
