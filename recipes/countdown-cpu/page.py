@@ -63,8 +63,8 @@ def heading(out: Path, size: Any) -> str:
         f"{where.machine}; {minutes}, {core_minutes(out, size):.0f} core-minutes of training in all, seeds 0 "
         f"to {size.seeds - 1}.\n\n"
         "Countdown with three numbers from 1 to 20, targets from 1 and results to 30. Trained on the "
-        f"first {TRAINED_STEPS} steps of paths, measured with up to {max(LIMITS)}, greedily, under strict step "
-        "control. Intervals are 95% bootstrap intervals over problems, all seeds of a problem together. "
+        f"first {TRAINED_STEPS} steps of paths, measured with up to {max(LIMITS)}, greedily, under strict "
+        "step control. Intervals are 95% bootstrap intervals over problems, all seeds of a problem together. "
         f"{check_split([out / 'search' / 'data'], [out / split for split in SPLITS])}\n"
     )
 
