@@ -22,10 +22,13 @@ from steiner.decode.shipped import RECORD, SHIPPED, Check, ShippedModel, Trained
 
 if TYPE_CHECKING:
     from steiner.decode.engine import LocalEngine
+    from steiner.evaluate.records import SampleResult
 
 LARGEST = 20_000_000
 """Bytes of weights and tokenizer together."""
 TEMPERATURES = (0.0, 1.0)
+EXAMPLES = 3
+"""Questions of each language that the record offers, if so many were answered."""
 KEPT = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 """Files that a model folder must or may have beside its weights."""
 
@@ -43,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         parameters = convert(given.model, temporary)
         check_size(temporary)
-        checks = check_model(temporary, given)
-        record = make_record(given, temporary, parameters, checks)
+        checks, examples = check_model(temporary, given)
+        record = make_record(given, temporary, parameters, checks, examples)
         (temporary / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
         (temporary / "README.md").write_text(card(record), encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
@@ -109,8 +112,8 @@ def check_size(folder: Path) -> None:
         )
 
 
-def check_model(folder: Path, given: argparse.Namespace) -> list[Check]:
-    """Let the converted model solve problems, as a user would.
+def check_model(folder: Path, given: argparse.Namespace) -> tuple[list[Check], list[str]]:
+    """Let the converted model solve problems, as a user would; return how it did, and examples.
 
     Raises:
         InputError: if it breaks the grammar, solves too few, or was trained on one of them.
@@ -122,12 +125,16 @@ def check_model(folder: Path, given: argparse.Namespace) -> list[Check]:
     problems, _ = read_problems(given.run, None, given.check)
     if given.train_run is not None:
         check_unseen(given.train_run, problems)
-    checks = []
+    checks: list[Check] = []
+    examples: list[str] = []
     network, tokenizer = load_model(folder, device="cpu")
     network.float()  # as it is loaded by name
     for temperature in TEMPERATURES:
         engine = LocalEngine(network, tokenizer, seed=given.seed, temperature=temperature)
-        checks += measure(engine, problems, given, temperature)
+        samples = solve(engine, problems, given)
+        checks += summaries(samples, problems, given, temperature)
+        if not temperature:
+            examples = choose_examples(samples, problems, given.max_reasoning_tokens)
     broken = [check for check in checks if check.well_formed < 1]
     if broken:
         raise InputError(
@@ -139,7 +146,7 @@ def check_model(folder: Path, given: argparse.Namespace) -> list[Check]:
             f"The model solves {checks[0].accuracy:.1%} of {checks[0].n} problems, fewer than the "
             f"{given.least_accuracy:.1%} of --least-accuracy."
         )
-    return checks
+    return checks, examples
 
 
 def check_unseen(train_run: Path, problems: Sequence[Problem]) -> None:
@@ -155,18 +162,27 @@ def check_unseen(train_run: Path, problems: Sequence[Problem]) -> None:
         check_disjoint(read_problems(run), problems)
 
 
-def measure(
-    engine: LocalEngine, problems: list[Problem], given: argparse.Namespace, temperature: float
-) -> list[Check]:
-    """Return what comes out at one temperature: for all problems, then for each of several languages."""
+def solve(engine: LocalEngine, problems: list[Problem], given: argparse.Namespace) -> list[SampleResult]:
+    """Return what a model does with problems, a sample each in their order."""
     from steiner.cli.common import is_right
-    from steiner.evaluate.metrics import curve_point
     from steiner.evaluate.run import evaluate
 
     samples, _ = evaluate(
         engine, problems, [given.max_steps], is_right,
         max_reasoning_tokens=given.max_reasoning_tokens, other_limits=StepBudget(),
     )  # fmt: skip
+    return samples
+
+
+def summaries(
+    samples: Sequence[SampleResult],
+    problems: Sequence[Problem],
+    given: argparse.Namespace,
+    temperature: float,
+) -> list[Check]:
+    """Return what comes out at one temperature: for all problems, then for each of several languages."""
+    from steiner.evaluate.metrics import curve_point
+
     language_of = {problem.id: problem.language for problem in problems}
     languages = sorted(set(language_of.values()))
     found = []
@@ -183,8 +199,37 @@ def measure(
     return found
 
 
+def choose_examples(
+    samples: Sequence[SampleResult], problems: Sequence[Problem], max_reasoning_tokens: int
+) -> list[str]:
+    """Return questions that were answered rightly, after going back at least twice and short of all limits.
+
+    They are those of middling length: the shortest are trivial. Samples are parallel to problems.
+    """
+    solved = [
+        (sample.steps, problem)
+        for sample, problem in zip(samples, problems, strict=True)
+        if sample.right
+        and sample.well_formed
+        and sample.backtracks > 1
+        and (sample.max_steps is None or sample.steps < sample.max_steps)
+        and sample.reasoning_tokens < max_reasoning_tokens
+    ]
+    solved.sort(key=lambda one: one[0])
+    found: list[str] = []
+    for language in sorted({problem.language for problem in problems}):
+        own = [problem.blind().prompt for _, problem in solved if problem.language == language]
+        middle = max(0, min(len(own) // 2, len(own) - EXAMPLES))
+        found += own[middle : middle + EXAMPLES]
+    return found
+
+
 def make_record(
-    given: argparse.Namespace, folder: Path, parameters: int, checks: Sequence[Check]
+    given: argparse.Namespace,
+    folder: Path,
+    parameters: int,
+    checks: Sequence[Check],
+    examples: Sequence[str],
 ) -> ShippedModel:
     """Return everything that is known of the model.
 
@@ -205,6 +250,7 @@ def make_record(
         data=data,
         stages=tuple(stages),
         checks=tuple(checks),
+        examples=tuple(examples),
     )
 
 
@@ -242,12 +288,13 @@ def trained_stages(model: Path) -> list[TrainedStage]:
 
 def card(record: ShippedModel) -> str:
     """Return the model's card."""
+    questions = record.examples or ("…",)
     lines = [
         f"# {record.name}",
         "",
         record.summary,
         "",
-        f'    steiner generate --model {record.name} "Make 22 from 3 5 7."',
+        *(f'    steiner generate --model {record.name} "{question}"' for question in questions),
         "",
         f"{record.parameters:,} parameters, {record.size / 1e6:.1f} MB of weights in bf16 (safetensors). "
         "Computed in fp32 on a processor.",

@@ -49,6 +49,8 @@ class ScriptedServer:
         """Set when a client went away in the middle of a reply."""
         self.key = ""
         """If set, requests without it get 401."""
+        self.examples: list[str] = []
+        """Questions that the model offers."""
         self.url = ""
 
     def say(self, *replies: Reply) -> None:
@@ -118,7 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path == "/v1/models":
             if self._knows_key():
-                self._json(200, {"object": "list", "data": [{"id": "tiny", "object": "model"}]})
+                model = {"id": "tiny", "object": "model", "examples": self.scripted.examples}
+                self._json(200, {"object": "list", "data": [model]})
             return
         folder = self.scripted.folder
         file = folder / (path.lstrip("/") or "index.html") if folder else None

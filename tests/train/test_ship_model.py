@@ -17,7 +17,8 @@ from steiner.cli.models import app as models
 from steiner.core import InputError
 from steiner.decode.load import load_model
 from steiner.decode.shipped import SHIPPED, VARIABLE, find_model, list_models, read_record
-from steiner.problems.countdown import CountdownSettings
+from steiner.evaluate.records import SampleResult
+from steiner.problems.countdown import CountdownSettings, make_problem
 from steiner.problems.source import CountdownProblems, countdown_source, write_problems
 from steiner.serve.run import load_engine
 from steiner.serve.settings import EngineSettings
@@ -119,6 +120,27 @@ def test_commands_take_the_name(place, monkeypatch):
     assert "tiny-nano" in CliRunner().invoke(models, []).output
 
 
+def test_examples_are_answered_by_a_search_of_middling_length_that_no_limit_ended():
+    problems = [
+        make_problem([1, 2, number], number + 3, language=language)
+        for language in ("en", "zh")
+        for number in range(3, 11)
+    ]
+    good = SampleResult(
+        problem_id="", max_steps=9, right=True, well_formed=True, steps=5, backtracks=2, reasoning_tokens=50,
+        answer="…",
+    )  # fmt: skip
+    changes = [
+        {"steps": 8}, {"steps": 3}, {}, {"steps": 6},
+        {"right": False}, {"backtracks": 1}, {"steps": 9}, {"reasoning_tokens": 99},
+    ]  # fmt: skip
+    samples = [good.model_copy(update=change) for change in changes]
+    poor = [sample.model_copy(update={"right": index == 2}) for index, sample in enumerate(samples)]
+    found = ship_model.choose_examples([*samples, *poor], problems, 99)
+    assert found == [problems[index].question for index in (2, 3, 0, 10)]
+    assert ship_model.choose_examples(poor[:2], problems[:2], 99) == []
+
+
 def test_what_is_not_good_enough_is_refused_and_leaves_nothing(trained, fresh, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"fewer than the 100\.0%"):
         ship(trained, fresh, tmp_path, "--least-accuracy", "1")
@@ -141,7 +163,7 @@ def test_a_model_is_replaced_only_by_force_and_needs_a_record(trained, fresh, pl
 
 def test_every_shipped_model_has_a_record_a_card_and_at_most_20_mb(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
-    folders = [path for path in SHIPPED.iterdir() if path.is_dir()]
+    folders = [path for path in SHIPPED.iterdir() if path.is_dir() and path.name != "__pycache__"]
     assert [model.name for model in list_models()] == sorted(path.name for path in folders)
     for folder in folders:
         assert sum(path.stat().st_size for path in folder.iterdir()) <= 20e6

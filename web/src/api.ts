@@ -91,11 +91,17 @@ export async function* complete(body: object, key: string, signal: AbortSignal):
   throw new ApiError(0, "");
 }
 
-/** Names of the models that the server has. */
-export async function models(key: string): Promise<string[]> {
+/** A model, and questions that it can answer. */
+export interface Model {
+  id: string;
+  examples?: string[];
+}
+
+/** The models that the server has. */
+export async function models(key: string): Promise<Model[]> {
   const response = await ask("v1/models", key, {});
-  const body = (await response.json()) as { data?: { id: string }[] };
-  return (body.data ?? []).map((model) => model.id);
+  const body = (await response.json()) as { data?: Model[] };
+  return body.data ?? [];
 }
 
 /** What `fetch` and its body throw, as an `ApiError` unless it was aborted. */

@@ -1,12 +1,12 @@
 /** The page: what is asked, what comes back, and what is remembered. */
 
-import { ApiError, complete, models, requestBody } from "./api";
+import { ApiError, complete, models, requestBody, type Model } from "./api";
 import { Controls } from "./controls";
 import { setText } from "./dom";
 import { buildFrame, type Frame } from "./frame";
 import { apply, type Happening } from "./reader";
 import { load, save, type Saved } from "./store";
-import type { Locale, Strings } from "./strings";
+import { chosenExamples, type Locale, type Strings } from "./strings";
 import { TurnView } from "./turn_view";
 import { newTurn, type Turn } from "./types";
 
@@ -18,13 +18,14 @@ export class App {
   private readonly saved: Saved = load();
   private readonly frame: Frame;
   private views: TurnView[] = [];
+  private models: Model[] = [];
   private running: AbortController | null = null;
   private drawing = false;
   private savedAt = 0;
 
   constructor(
     root: Element,
-    locale: Locale,
+    private readonly locale: Locale,
     private readonly t: Strings,
   ) {
     const controls = new Controls(t, locale, this.saved.settings, (settings) => {
@@ -65,6 +66,7 @@ export class App {
     frame.model.addEventListener("change", () => {
       saved.model = frame.model.value;
       this.save();
+      this.offerExamples();
     });
     // Otherwise the browser breaks the connection first, and what was stopped would look like a failure.
     addEventListener("beforeunload", () => this.stop());
@@ -207,15 +209,22 @@ export class App {
   private async findModel(): Promise<void> {
     const { frame, saved } = this;
     try {
-      const names = await models(saved.key);
+      this.models = await models(saved.key);
+      const names = this.models.map((model) => model.id);
       if (!names.includes(saved.model)) saved.model = names[0] ?? "";
       frame.model.replaceChildren(...names.map((name) => new Option(name, name, false, name === saved.model)));
       frame.model.disabled = names.length < 2;
+      this.offerExamples();
     } catch (error) {
       frame.model.replaceChildren(new Option(this.t.noServer, ""));
       frame.model.disabled = true;
       if (error instanceof ApiError && error.status === 401) this.showKey();
     }
+  }
+
+  private offerExamples(): void {
+    const model = this.models.find(({ id }) => id === this.saved.model);
+    this.frame.offer(chosenExamples(model?.examples ?? [], this.locale));
   }
 
   private showKey(): void {

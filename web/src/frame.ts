@@ -12,6 +12,7 @@ export interface Frame {
   model: HTMLSelectElement;
   newChat: HTMLButtonElement;
   empty: HTMLElement;
+  offer: (questions: readonly string[]) => void;
   turns: HTMLElement;
   form: HTMLFormElement;
   input: HTMLTextAreaElement;
@@ -31,19 +32,18 @@ export function buildFrame(t: Strings, controls: HTMLElement, useExample: (text:
   const brand = h("div", { class: "brand" }, logo(), h("h1", {}, "steiner"), h("p", {}, t.tagline));
   const header = h("header", {}, brand, h("div", { class: "tools" }, model, newChat, toggle));
 
-  const examples = t.examples.map((text) => {
-    const button = h("button", { type: "button", class: "example" }, text);
-    button.addEventListener("click", () => useExample(text));
-    return h("li", {}, button);
-  });
-  const empty = h(
-    "div",
-    { class: "empty" },
-    logo(),
-    h("h2", {}, t.empty),
-    h("p", {}, t.emptyHint),
-    h("ul", { class: "examples", "aria-label": t.examplesTitle }, ...examples),
-  );
+  const examples = h("ul", { class: "examples", "aria-label": t.examplesTitle });
+  const offer = (questions: readonly string[]): void => {
+    const items = questions.map((text) => {
+      const button = h("button", { type: "button", class: "example" }, text);
+      button.addEventListener("click", () => useExample(text));
+      return h("li", {}, button);
+    });
+    examples.replaceChildren(...items);
+    examples.hidden = items.length === 0;
+  };
+  offer([]);
+  const empty = h("div", { class: "empty" }, logo(), h("h2", {}, t.empty), h("p", {}, t.emptyHint), examples);
   const turns = h("section", { class: "turns", "aria-label": t.conversation });
 
   const input = h("textarea", { id: "question", rows: "1", placeholder: t.placeholder });
@@ -71,7 +71,8 @@ export function buildFrame(t: Strings, controls: HTMLElement, useExample: (text:
   const main = h("main", {}, empty, turns, form);
   const element = h("div", { class: "page" }, header, main, aside, announcer);
   return {
-    element, model, newChat, empty, turns, form, input, send, stop, key, keyField, announcer, openSettings,
+    element, model, newChat, empty, offer, turns, form, input, send, stop, key, keyField, announcer,
+    openSettings,
   };
 }
 

@@ -6,7 +6,6 @@ export interface Strings {
   tagline: string;
   empty: string;
   emptyHint: string;
-  examples: string[];
   examplesTitle: string;
   question: string;
   placeholder: string;
@@ -61,7 +60,6 @@ const en: Strings = {
   tagline: "a language model that searches while it writes",
   empty: "Ask something that takes a search",
   emptyHint: "You will see each step as it is thought, and where the search goes back.",
-  examples: ["Make 22 from 3 5 7.", "Make 21 from 2 6 9.", "Make 20 from 4 7 8."],
   examplesTitle: "Examples",
   question: "Question",
   placeholder: "Ask a question …",
@@ -134,7 +132,6 @@ const zh: Strings = {
   tagline: "边写边搜索的语言模型",
   empty: "问一个需要搜索的问题",
   emptyHint: "每一步思考都会实时显示，回溯之处一目了然。",
-  examples: ["用 3 5 7 得到 22。", "用 2 6 9 得到 21。", "用 4 7 8 得到 20。"],
   examplesTitle: "示例",
   question: "问题",
   placeholder: "请输入问题……",
@@ -208,6 +205,15 @@ export function localeOf(languages: readonly string[]): Locale {
     if (language.toLowerCase().startsWith("en")) return "en";
   }
   return "en";
+}
+
+const EXAMPLES = 3;
+const HAN = /\p{Script=Han}/u;
+
+/** The questions to offer: those in the language of the page go first. */
+export function chosenExamples(all: readonly string[], locale: Locale): string[] {
+  const foreign = (text: string): number => Number(HAN.test(text) !== (locale === "zh"));
+  return all.toSorted((a, b) => foreign(a) - foreign(b)).slice(0, EXAMPLES);
 }
 
 export const stringsOf = (locale: Locale): Strings => (locale === "zh" ? zh : en);

@@ -12,6 +12,23 @@ if TYPE_CHECKING:
     from steiner.train.prompts import FollowUp
 
 
+def named_model(model: str | None, another: str) -> str:
+    """Return a model as it was named; the one that is taken where none is, and say so on standard error.
+
+    Args:
+        model: None or empty where none was named.
+        another: the command with another model.
+    """
+    if model:
+        return model
+    import typer
+
+    from steiner.models import DEFAULT_MODEL
+
+    typer.echo(f"No model named: {DEFAULT_MODEL}, which comes with steiner. Another: {another}", err=True)
+    return DEFAULT_MODEL
+
+
 def is_right(problem: Problem, answer: str) -> bool:
     """Grade an answer by the problem's own rule."""
     from steiner.problems.grading import grade

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steiner.core import InputError, SoftEnd, StepBudget
+from steiner.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -21,6 +22,7 @@ app = typer.Typer(add_completion=False)
 EXAMPLES = """
 \b
 Examples:
+  steiner generate "Make 22 from 3 5 7."
   steiner generate --model runs/quickstart/rl/model "Make 22 from 3 5 7."
   steiner generate --model MODEL --min-steps 4 --max-steps 12 --temperature 0.7 --seed 1 "…"
   steiner generate --model MODEL --soft-end=-4,6,12 --backtrack-bias 1 --ban-repeats "…"
@@ -32,8 +34,13 @@ Examples:
 @app.command(epilog=EXAMPLES)
 def generate(
     model: Annotated[
-        str, typer.Option("--model", "-m", help="Model folder, hub id, or name in `steiner models`.")
-    ],
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help=f"Model folder, hub id, or name in `steiner models`. Default: {DEFAULT_MODEL}.",
+        ),
+    ] = None,
     questions: Annotated[
         list[str] | None, typer.Argument(help="What to ask; each is asked by itself.")
     ] = None,
@@ -102,10 +109,12 @@ def generate(
     check_mode(mode, [budget, *budgets])
     if live and (as_json or output is not None):
         raise InputError("--live shows steps on the terminal; leave out --json and --output, or --live")
+    from steiner.cli.common import named_model
     from steiner.decode.load import load_model
     from steiner.decode.shipped import find_model
     from steiner.train.model import model_digest
 
+    model = named_model(model, "steiner generate --model MODEL …")
     network, tokenizer = load_model(model)
     settings = AnswerSettings(
         model=model_digest(find_model(model)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steiner.core import InputError
+from steiner.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from steiner.serve.settings import ServeSettings
@@ -17,6 +18,7 @@ app = typer.Typer(add_completion=False)
 EXAMPLES = """
 \b
 Examples:
+  steiner serve
   steiner serve runs/quickstart/rl/model
   steiner serve MODEL --host 0.0.0.0 --api-key-file key.txt --allow-host chat.example
   steiner serve MODEL --engine vllm --effort high=8..32 --reasoning summaries
@@ -26,7 +28,10 @@ Examples:
 
 @app.command(epilog=EXAMPLES)
 def serve(
-    model: Annotated[str, typer.Argument(help="Model folder, hub id, or name in `steiner models`.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(help=f"Model folder, hub id, or name in `steiner models`. Default: {DEFAULT_MODEL}."),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port. Default: 8000.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model. Default: its folder's.")] = None,
@@ -88,15 +93,18 @@ def serve(
         given,
         {"kind": engine, "device": device, "process": engine_process, "batch": batch},
     )
+    from steiner.cli.common import named_model
     from steiner.serve.run import name_of, serve
 
-    where = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
-    typer.echo(f"Loading {model} …", err=True)
-    serve(
-        model,
-        settings,
-        lambda: typer.echo(f"Serving {name_of(model, settings)} at {where} (Ctrl-C stops it).", err=True),
-    )
+    place = named_model(model, "steiner serve MODEL")
+
+    def ready(port: int) -> None:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        where = f"http://{host}:{port}"
+        typer.echo(f"Serving {name_of(place, settings)} at {where} (Ctrl-C stops it).", err=True)
+
+    typer.echo(f"Loading {place} …", err=True)
+    serve(place, settings, ready)
 
 
 def read_settings(config: Path | None, given: dict[str, Any], engine: dict[str, Any]) -> ServeSettings:

@@ -71,6 +71,8 @@ class ShippedModel(Record):
     stages: tuple[TrainedStage, ...]
     """In the order of training."""
     checks: tuple[Check, ...]
+    examples: tuple[str, ...] = ()
+    """Questions of its checks that it answered rightly at temperature 0, after going back at least twice."""
 
     @property
     def seeds(self) -> tuple[int, ...]:

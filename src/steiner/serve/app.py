@@ -66,6 +66,7 @@ def make_app(engine: Engine, settings: ServeSettings, name: str) -> tuple[ASGIAp
         "object": "model",
         "created": service.created,
         "owned_by": "steiner",
+        "examples": settings.examples,
     }
 
     @asynccontextmanager

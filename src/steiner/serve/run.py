@@ -6,12 +6,13 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
 from steiner.core import InputError
-from steiner.decode.shipped import find_model
+from steiner.decode.shipped import RECORD, find_model, read_record
 from steiner.serve.app import make_app
 from steiner.serve.conversation import PromptEncoder
 from steiner.serve.engines.base import Engine
@@ -44,6 +45,20 @@ def load_engine(place: str, settings: EngineSettings) -> Engine:
 def name_of(place: str, settings: ServeSettings) -> str:
     """Return the model's name in the API."""
     return settings.name or Path(place).expanduser().name or place
+
+
+def with_examples(settings: ServeSettings, place: str) -> ServeSettings:
+    """Return the settings with the questions that the record of a shipped model offers, if they have none."""
+    folder = Path(find_model(place)).expanduser()
+    if settings.examples or not (folder / RECORD).is_file():
+        return settings
+    try:
+        examples = read_record(folder).examples
+    except InputError as error:
+        # It may be somebody else's file of that name; the model can be served without.
+        log.warning("The chat page offers no examples: %s", error)
+        return settings
+    return settings.model_copy(update={"examples": examples})
 
 
 def open_socket(settings: ServeSettings) -> socket.socket:
@@ -97,18 +112,19 @@ def make_server(engine: Engine, settings: ServeSettings, name: str) -> _Server:
     return _Server(config)
 
 
-def serve(place: str, settings: ServeSettings, on_ready: Callable[[], object] = lambda: None) -> None:
-    """Load a model and serve it until a signal comes.
+def serve(place: str, settings: ServeSettings, on_ready: Callable[[int], object] = lambda _: None) -> None:
+    """Load a model and serve it until a signal comes. `on_ready` is told the port.
 
     Raises:
         InputError: if the model or the address cannot be used.
     """
     listening = open_socket(settings)
     try:
+        settings = with_examples(settings, place)
         engine = load_engine(place, settings.engine)
         PromptEncoder(engine.tokenizer).try_template()
         server = make_server(engine, settings, name_of(place, settings))
-        server.on_ready = on_ready
+        server.on_ready = partial(on_ready, listening.getsockname()[1])
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn raises a signal again when it has drained; by then all is well.
             signal.signal(number, lambda *_: None)

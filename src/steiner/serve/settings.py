@@ -132,6 +132,8 @@ class ServeSettings(Settings):
     """Replaces single ranges of `EFFORTS`."""
     announce: bool = False
     """Say a request's effort and step limits in the system message, in the words that training uses."""
+    examples: tuple[str, ...] = ()
+    """Questions that the chat page offers; by default those in the record of a shipped model."""
     system_prompt: str = ""
     """System message of conversations that bring none."""
     remembered_turns: int = Field(default=1024, ge=0)

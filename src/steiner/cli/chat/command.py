@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steiner.models import DEFAULT_MODEL
+
 if TYPE_CHECKING:
     from steiner.cli.chat.exchange import Answerer
 
@@ -13,6 +15,7 @@ app = typer.Typer(add_completion=False)
 
 EXAMPLES = """\b
 Examples:
+  steiner chat
   steiner chat runs/quickstart/rl/model
   steiner chat MODEL --min-steps 2 --max-steps 8 --temperature 0.7 --history keep
   steiner chat --base-url http://127.0.0.1:8000/v1
@@ -23,7 +26,10 @@ Examples:
 def chat(
     model: Annotated[
         str,
-        typer.Argument(help="Folder, hub id, or name in `steiner models`; with --base-url its name there."),
+        typer.Argument(
+            help="Folder, hub id, or name in `steiner models`; with --base-url its name there. "
+            f"Default: {DEFAULT_MODEL}, or the server's.",
+        ),
     ] = "",
     base_url: Annotated[str, typer.Option(help="Talk to a running server instead of loading a model.")] = "",
     api_key: Annotated[
@@ -51,10 +57,7 @@ def chat(
     from steiner.cli.chat.options import ChatOptions, change
     from steiner.cli.generate import make_budget
     from steiner.cli.ui import out
-    from steiner.core import InputError
 
-    if not model and not base_url:
-        raise InputError("name a model (see `steiner models`), or a running server by --base-url")
     options = ChatOptions(
         budget=make_budget(
             min_steps=min_steps, max_steps=max_steps, max_reasoning_tokens=max_reasoning_tokens
@@ -74,5 +77,6 @@ def _answerer(model: str, base_url: str, api_key: str) -> Answerer:
 
         return Server(base_url, api_key, model)
     from steiner.cli.chat.local import LocalModel
+    from steiner.cli.common import named_model
 
-    return LocalModel(model)
+    return LocalModel(named_model(model, "steiner chat MODEL"))
