@@ -157,10 +157,11 @@ def _read(file: Path) -> StageSettingsOf:
     from steiner.train.settings import CptSettings, RlSettings, SftSettings
 
     try:
-        keys = tomllib.loads(file.read_text(encoding="utf-8-sig")).keys()
+        keys = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
-        keys = {"dataset": None}.keys()  # load_toml says what is wrong
-    if "run" in keys or "prompts" in keys:
+        keys = {"dataset": None}  # load_toml says what is wrong
+    # Fine-tuning has `prompts` too, a table; those of RL are a number.
+    if "run" in keys or isinstance(keys.get("prompts"), int):
         return load_toml(RlSettings, file)
     if "text" in keys or "text_share" in keys or file.stem == "cpt":
         return load_toml(CptSettings, file)
