@@ -25,7 +25,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from countdown_common import REWARDS as BY_NAME  # noqa: E402
 from countdown_common import Ask, Job, changed, measure, run_jobs  # noqa: E402
-from parts_data import BOTH, DAG, SHORTCUT, TRACES, make_data  # noqa: E402
+from parts_data import BOTH, DAG, SHORTCUT, TEXTS, TRACES, TRAINED_STEPS, make_data  # noqa: E402
 
 SFT, NONE = "sft", "none"
 """The row that others are held against, and the one of decoding without a limit."""
@@ -194,15 +194,16 @@ def train_variant(out: Path, size: Size, name: str, seed: int) -> Path:
         # Without SFT the plain text stays as much as it is in the reference; the paths take the rest.
         kept = variant.text_share if variant.sft else HALF * size.cpt_tokens / total
         cpt = changed(
-            base, output=str(place / "cpt"), dataset=dataset, text=[str(out / "arithmetic.txt")],
-            text_share=kept, tokens=size.cpt_tokens if variant.sft else total, seed=seed, model=new,
+            base, output=str(place / "cpt"), dataset=dataset, text=[str(out / name) for name in TEXTS],
+            text_share=kept, tokens=size.cpt_tokens if variant.sft else total, max_steps=TRAINED_STEPS,
+            seed=seed, model=new,
         )  # fmt: skip
         train_cpt(cpt, progress=RichProgress())
     if not variant.sft:
         return place / "cpt" / "model"
     sft = changed(
         load_toml(SftSettings, recipe / "sft.toml"), output=str(place / "sft"), dataset=dataset,
-        tokens=size.sft_tokens if variant.cpt else total, seed=seed,
+        tokens=size.sft_tokens if variant.cpt else total, max_steps=TRAINED_STEPS, seed=seed,
         model={"path": str(place / "cpt" / "model")} if variant.cpt else new,
     )  # fmt: skip
     train_sft(sft, progress=RichProgress())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from countdown_common import steiner
+from countdown_common import number_sets, steiner
 
 from steiner.core import Settings
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 GAME = ("--numbers", "3", "--high", "20", "--target-high", "30", "--max-result", "30")
 TRAINED_STEPS = 24
 """Most steps of a path in training."""
+TEXTS = ("arithmetic.txt", "ways.txt")
+"""Plain text of pre-training: sums and comparisons; and what can be done with the number sets of training."""
 PER_QUESTION = 8
 DAG, SHORTCUT, TRACES, BOTH = "dag", "shortcut", "traces", "both"
 KINDS = (DAG, SHORTCUT, TRACES, BOTH)
@@ -32,19 +34,20 @@ class TakenPaths(Settings):
 
 def make_data(out: Path, problems: int, heldout: int, workers: int) -> None:
     """Make problems, traces, graphs, the four kinds of paths, a tokenizer, plain text and the test set."""
-    from steiner.problems.arithmetic import arithmetic_documents
+    from steiner.problems.arithmetic import arithmetic_documents, sweep_documents
     from steiner.problems.countdown import Limits
 
     base = out / "data" / DAG
     base.parent.mkdir(parents=True, exist_ok=True)
     steiner("problems", "countdown", "--run", base, "--count", problems, "--heldout", 0, *GAME)
     side = ("--workers", workers)
-    words = ("--truncations", 32, "--cut", "early", "--max-attempt-steps", 16)
+    words = ("--truncations", 64, "--cut", "early", "--max-attempt-steps", 16, "--temperature", 5)
     steiner("synthesize", "--run", base, *words, *side)
     steiner("graph", "build", "--run", base, *side)
     for kind in KINDS[1:]:
         _copy(base, out / "data" / kind)
-    sweep = ("--per-question", PER_QUESTION, "--order", "sorted", "--rotate", "--no-traces", *side)
+    order = ("--order", "operands", "--rotate", "--revisit")
+    sweep = ("--per-question", PER_QUESTION, *order, "--no-traces", *side)
     for kind, detours in ((DAG, "all"), (SHORTCUT, "1")):
         run = out / "data" / kind
         steiner("sample", "--run", run, *sweep, "--detours", detours, "--max-steps", TRAINED_STEPS)
@@ -58,9 +61,12 @@ def make_data(out: Path, problems: int, heldout: int, workers: int) -> None:
         "problems", "countdown", "--run", out / "test", "--count", heldout, "--split", "new-inputs",
         "--heldout", 0, *GAME,
     )  # fmt: skip
-    facts = out / "arithmetic.txt"
+    limits = Limits(max_result=30)
+    facts, ways = (out / name for name in TEXTS)
     if not facts.exists():
-        facts.write_text("\n\n".join(arithmetic_documents(30, Limits(max_result=30), seed=0)))
+        facts.write_text("\n\n".join(arithmetic_documents(30, limits, seed=0, same_target=True)))
+    if not ways.exists():
+        ways.write_text("\n\n".join(sweep_documents(number_sets(base), limits, seed=0, by_operands=True)))
 
 
 def _copy(source: Path, target: Path) -> None:
