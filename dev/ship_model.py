@@ -95,6 +95,8 @@ def convert(model: Path, folder: Path) -> int:
     for path in folder.iterdir():
         if path.name not in KEPT and path.suffix not in (".safetensors", ".jinja"):
             path.unlink()
+        else:
+            path.chmod(0o644)  # safetensors are written for their owner alone
     return int(network.num_parameters())
 
 
