@@ -43,15 +43,24 @@ TEXTS = ("arithmetic.txt", "ways.txt")
 """Plain text of pre-training: sums and comparisons; and what can be done with the number sets of training."""
 
 
+class Tokens(NamedTuple):
+    """What a model is trained on."""
+
+    text: int
+    """Plain text in pre-training."""
+    paths: int
+    """Paths in pre-training, beside the text: what a model learns from them alone it forgets of the text."""
+    sft: int
+
+
 class Size(NamedTuple):
     """How big a run is."""
 
     problems: int
     heldout: int
-    cpt_tokens: int
-    sft_tokens: int
-    shortcut_tokens: int
-    """Of fine-tuning on shortcuts, which are so short that half the tokens are more updates."""
+    search: Tokens
+    shortcut: Tokens
+    """Shortcuts are so short that fewer tokens are more updates."""
     samples: int
     """Completions of each problem that vote."""
     seeds: int
@@ -60,8 +69,10 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "tiny": Size(20, 4, 2_000, 4_000, 4_000, 2, 2, reasoning=120),
-    "full": Size(6000, 492, 2_500_000, 9_000_000, 2_000_000, 6, 3),
+    "tiny": Size(20, 4, Tokens(1_500, 500, 4_000), Tokens(1_500, 500, 4_000), 2, 2, reasoning=120),
+    "full": Size(
+        6000, 492, Tokens(3_000_000, 4_500_000, 4_000_000), Tokens(1_900_000, 600_000, 2_000_000), 6, 3
+    ),
 }
 
 
@@ -178,16 +189,17 @@ def train(out: Path, folder: Path, kind: str, seed: int, size: Size) -> Path:
 
     base = load_toml(CptSettings, HERE / "cpt.toml")
     dataset = str(out / kind / "data" / "dataset")
+    wanted = size.search if kind == SEARCH else size.shortcut
+    both = wanted.text + wanted.paths
     cpt = changed(
         base, output=str(folder / "cpt"), dataset=dataset, text=[str(out / name) for name in TEXTS],
-        tokens=size.cpt_tokens, max_steps=TRAINED_STEPS, seed=seed,
+        text_share=wanted.text / both, tokens=both, max_steps=TRAINED_STEPS, seed=seed,
         model={"architecture": base.model.architecture, "tokenizer": str(out / "tokenizer")},
     )  # fmt: skip
     train_cpt(cpt, progress=RichProgress())
-    tokens = size.sft_tokens if kind == SEARCH else size.shortcut_tokens
     sft = changed(
-        load_toml(SftSettings, HERE / "sft.toml"), output=str(folder / "sft"), dataset=dataset, tokens=tokens,
-        max_steps=TRAINED_STEPS, seed=seed, model={"path": str(folder / "cpt" / "model")},
+        load_toml(SftSettings, HERE / "sft.toml"), output=str(folder / "sft"), dataset=dataset,
+        tokens=wanted.sft, max_steps=TRAINED_STEPS, seed=seed, model={"path": str(folder / "cpt" / "model")},
     )  # fmt: skip
     train_sft(sft, progress=RichProgress())
     return folder / "sft" / "model"
