@@ -157,6 +157,17 @@ def test_a_sweep_with_revisits_takes_every_step_pair_by_pair(numbers, seed, star
         assert [step.thought for step in path.steps] == [step.thought for step in steps]
 
 
+def test_a_sweep_with_revisits_ends_where_branches_double(monkeypatch):
+    _, graph = graph_of((3, 5, 9), 1)
+    walk = full_sweep(graph, order=BranchOrder.OPERANDS, revisit=True)
+    assert walk is not None
+    monkeypatch.setattr("steiner.graph.sweep.MOST_STEPS", len(walk.nodes))
+    assert full_sweep(graph, order=BranchOrder.OPERANDS, revisit=True) == walk
+    monkeypatch.setattr("steiner.graph.sweep.MOST_STEPS", len(walk.nodes) - 1)
+    assert full_sweep(graph, order=BranchOrder.OPERANDS, revisit=True) is None
+    assert full_sweep(graph) is not None
+
+
 def test_what_can_be_done_with_two_numbers_comes_together():
     texts = ["3 * 5 = 15", "3 + 5 = 8", "5 - 3 = 2", "3 + 9 = 12", "9 / 3 = 3", "5 + 9 = 14"]
     assert sorted(random.Random(0).sample(texts, len(texts)), key=operands_rank) == texts

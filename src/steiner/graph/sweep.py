@@ -11,6 +11,9 @@ from steiner.core import NodeKind, StepGraph
 from steiner.graph.settings import BranchOrder, SampleSettings
 from steiner.graph.walk import PATIENCE, SearchSpace, Walk, WalkKey
 
+MOST_STEPS = 10_000
+"""A sweep with revisits gives up after so many: where branches meet again and again, they double each time."""
+
 TextRank = tuple[tuple[bool, int, str], ...]
 Rank = tuple[tuple[int, ...], TextRank]
 
@@ -64,6 +67,8 @@ def full_sweep(
 ) -> Walk | None:
     """Search depth-first in order until a step leads to the right answer; None if none does.
 
+    With `revisit` also None if none does within `MOST_STEPS` steps.
+
     Args:
         graph: where to search.
         start: number of the first way on from the question; after the last one come those before it.
@@ -79,7 +84,7 @@ def full_sweep(
     visited: set[int] = set()
     ways = ways_on(graph, 0, order, each_thought=revisit)
     pending = [(-1, way) for way in reversed(ways[start:] + ways[:start])]
-    while pending:
+    while pending and (len(nodes) < MOST_STEPS or not revisit):
         parent, way = pending.pop()
         if way.target in visited and not revisit:
             continue
