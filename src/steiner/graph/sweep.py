@@ -12,7 +12,7 @@ from steiner.graph.settings import BranchOrder, SampleSettings
 from steiner.graph.walk import PATIENCE, SearchSpace, Walk, WalkKey
 
 MOST_STEPS = 10_000
-"""A sweep with revisits gives up after so many: where branches meet again and again, they double each time."""
+"""A sweep with revisits gives up after so many: where branches meet again, steps double each time."""
 
 TextRank = tuple[tuple[bool, int, str], ...]
 Rank = tuple[tuple[int, ...], TextRank]
