@@ -51,6 +51,14 @@ class Job(NamedTuple):
     log: Path
 
 
+class Aim(NamedTuple):
+    """What was to be reached, and what was."""
+
+    wanted: str
+    found: str
+    holds: bool
+
+
 class Ask(NamedTuple):
     """How a model is measured."""
 
@@ -249,13 +257,12 @@ def check_split(train: Sequence[Path], tests: Sequence[Path]) -> str:
 
 def number_sets(run: Path) -> list[tuple[int, ...]]:
     """Return the sets of numbers that a run's problems ask about, sorted."""
-    from steiner.problems.countdown_words import parse_question
+    from steiner.problems import countdown_words
     from steiner.problems.source import read_problems
     from steiner.store import RunDir
 
     with RunDir(run, read_only=True) as opened:
-        asked = [parse_question(problem.blind().prompt) for problem in read_problems(opened)]
-    return sorted({one.numbers for one in asked if one is not None})
+        return countdown_words.number_sets(problem.blind().prompt for problem in read_problems(opened))
 
 
 def circumstances(files: Sequence[Path]) -> str:
@@ -290,6 +297,16 @@ def votes(found: ScalingCurve) -> list[str]:
                 cells.append(f"N={bought.k:.1f}: {bought.accuracy:.1%}; ahead by {ahead}")
         lines.append(f"| {point.label} | {' | '.join(cells)} |")
     return lines
+
+
+def aims_table(aims: Sequence[Aim]) -> list[str]:
+    """Return the aims as Markdown; differences are in points."""
+    return [
+        "",
+        "| aim | found | |",
+        "|---|---|---|",
+        *(f"| {one.wanted} | {one.found} | {'holds' if one.holds else '**missed**'} |" for one in aims),
+    ]
 
 
 def _title(baseline: Baseline) -> str:

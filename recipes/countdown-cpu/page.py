@@ -8,16 +8,19 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-from countdown_common import check_split, votes  # noqa: E402
+from countdown_common import Aim, aims_table, check_split, votes  # noqa: E402
 
 if TYPE_CHECKING:
-    from steiner.evaluate.curves import ScalingCurve
+    from steiner.evaluate.baselines import BaselinePoint
+    from steiner.evaluate.curves import ScalingCurve, ScalingPoint
     from steiner.evaluate.records import SampleResult
     from steiner.evaluate.saved import SavedEvaluation
     from steiner.train.stage import TrainingRecord
@@ -26,6 +29,12 @@ NAMES = {
     "new-inputs": "number sets that training never saw",
     "heldout-targets": "targets that training never saw",
 }
+WANTED = {"new-inputs": 0.95, "heldout-targets": 0.90}
+"""Accuracy under the largest budget."""
+BUDGETS = 6
+"""Fewest budgets of a curve."""
+PARAMETERS, MINUTES = 3_000_000, 90
+"""Most of a model, and of the whole recipe on two cores."""
 
 
 def write_page(out: Path, size: Any) -> str:
@@ -35,9 +44,15 @@ def write_page(out: Path, size: Any) -> str:
     from steiner.evaluate.drawing.curve_file import curve_file
     from steiner.store import atomic_write
 
-    parts = [heading(out, size)]
-    for split in SPLITS:
-        found = curve(out, split, size)
+    curves = {split: curve(out, split, size) for split in SPLITS}
+    aims = [
+        *(rise_aim(split, found) for split, found in curves.items()),
+        *(accuracy_aim(out, split, found, size) for split, found in curves.items()),
+        *(lead_aim(split, found) for split, found in curves.items()),
+        cost_aim(out, size),
+    ]
+    parts = [heading(out, size), *aims_table(aims), ""]
+    for split, found in curves.items():
         with atomic_write(out / f"{split}.json") as file:
             file.write(found.model_dump_json(indent=1).encode())
         title = f"Countdown, three numbers, {NAMES[split]}"
@@ -55,8 +70,8 @@ def heading(out: Path, size: Any) -> str:
 
     evaluation = load(out, "search", 0, "new-inputs")
     where = evaluation.circumstances
-    took = out / "minutes.txt"
-    minutes = f"{took.read_text().strip()} minutes in the last call" if took.exists() else "several calls"
+    took = minutes_taken(out)
+    minutes = "not finished" if took is None else f"{took:.1f} minutes in the last call"
     return (
         "# Accuracy against steps, on two cores\n\n"
         f"`python recipes/countdown-cpu/run.py`, commit `{where.commit}`, {where.created[:10]}, "
@@ -67,6 +82,93 @@ def heading(out: Path, size: Any) -> str:
         "step control. Intervals are 95% bootstrap intervals over problems, all seeds of a problem together. "
         f"{check_split([out / 'search' / 'data'], [out / split for split in SPLITS])}\n"
     )
+
+
+def minutes_taken(out: Path) -> float | None:
+    """Return the minutes that the last finished call took."""
+    took = out / "minutes.txt"
+    return float(took.read_text()) if took.exists() else None
+
+
+def rise_aim(split: str, found: ScalingCurve) -> Aim:
+    """Say whether every larger budget solves more, to twice the steps of training."""
+    from run import TRAINED_STEPS
+
+    from steiner.evaluate.trend import Shape
+
+    last = found.points[-1]
+    rises = all(before.accuracy < after.accuracy for before, after in pairwise(found.points))
+    passed = [one for one in (found.points[0], at(found, TRAINED_STEPS), last) if one is not None]
+    words = " → ".join(f"{one.accuracy:.1%} ({one.label})" for one in passed)
+    enough = len(found.points) >= BUDGETS and (last.max_steps or 0) >= 2 * TRAINED_STEPS
+    return Aim(
+        f"rises over at least {BUDGETS} budgets, to twice the largest in training: {NAMES[split]}",
+        f"{len(found.points)} budgets: {words}; {'each' if rises else 'not each'} above the one before",
+        rises and enough and found.shape is Shape.RISES and found.at == last.label,
+    )
+
+
+def accuracy_aim(out: Path, split: str, found: ScalingCurve, size: Any) -> Aim:
+    """Say whether the largest budget solves what it should."""
+    last, wanted = found.points[-1], WANTED[split]
+    seeds = " ".join(f"{100 * one:.1f}" for one in by_seed(out, split, last.max_steps, size))
+    return Aim(
+        f"at least {wanted:.0%}: {NAMES[split]}",
+        f"{last.accuracy:.1%} ({100 * last.low:.1f}–{100 * last.high:.1f}; seeds {seeds})",
+        last.accuracy >= wanted,
+    )
+
+
+def lead_aim(split: str, found: ScalingCurve) -> Aim:
+    """Say whether one long search beats every other use of its tokens, and from which budget on."""
+    leads = [strongest(found, place) for place in range(len(found.points))]
+    ahead = [
+        point.label
+        for point, lead in zip(found.points, leads, strict=True)
+        if lead is not None and lead.ahead_low > 0
+    ]
+    last = leads[-1]
+    wanted = f"beats best of N and majority vote of the same model and of shortcuts: {NAMES[split]}"
+    if last is None:
+        return Aim(wanted, "their completions are too few or too long to compare", False)
+    where = f"; ahead of all with {', '.join(ahead)} steps" if ahead else ""
+    return Aim(
+        wanted,
+        f"ahead of the strongest by {100 * last.ahead:.1f} points ({100 * last.ahead_low:.1f}–"
+        f"{100 * last.ahead_high:.1f}) with {found.points[-1].label} steps{where}",
+        last.ahead_low > 0,
+    )
+
+
+def strongest(found: ScalingCurve, place: int) -> BaselinePoint | None:
+    """Return the best other use of the tokens of a point; None if there is none."""
+    bought = [point for line in found.baselines if (point := line.points[place]) is not None]
+    return min(bought, key=lambda one: one.ahead, default=None)
+
+
+def cost_aim(out: Path, size: Any) -> Aim:
+    """Say whether models and time are as small as they should be."""
+    parameters = max(record.parameters for _, _, _, record in records(out, size))
+    minutes = minutes_taken(out)
+    took = "not finished" if minutes is None else f"{minutes:.1f} minutes in the last call"
+    return Aim(
+        f"at most {PARAMETERS / 1e6:.0f}M parameters and {MINUTES} minutes on two cores",
+        f"{parameters / 1e6:.2f}M; {took}",
+        parameters <= PARAMETERS and minutes is not None and minutes <= MINUTES,
+    )
+
+
+def at(found: ScalingCurve, steps: int) -> ScalingPoint | None:
+    """Return the point of a budget."""
+    return next((one for one in found.points if one.max_steps == steps), None)
+
+
+def by_seed(out: Path, split: str, max_steps: int | None, size: Any) -> list[float]:
+    """Return the accuracy of each seed under a budget."""
+    return [
+        mean(one.right for one in load(out, "search", seed, split).samples if one.max_steps == max_steps)
+        for seed in range(size.seeds)
+    ]
 
 
 def curve(out: Path, split: str, size: Any) -> ScalingCurve:
@@ -99,15 +201,11 @@ def section(out: Path, split: str, found: ScalingCurve, size: Any) -> str:
         "| steps allowed | accuracy | 95% interval | by seed | steps taken | tokens |",
         "|--:|--:|--:|---|--:|--:|",
     ]
-    evaluations = [load(out, "search", seed, split) for seed in range(size.seeds)]
     for point in found.points:
-        by_seed = [
-            mean(one.right for one in results.samples if one.max_steps == point.max_steps)
-            for results in evaluations
-        ]
+        seeds = by_seed(out, split, point.max_steps, size)
         lines.append(
             f"| {point.label} | {point.accuracy:.1%} | {point.low:.1%}–{point.high:.1%} | "
-            f"{' '.join(f'{share:.1%}' for share in by_seed)} | {point.steps:.1f} | {point.tokens:,.0f} |"
+            f"{' '.join(f'{share:.1%}' for share in seeds)} | {point.steps:.1f} | {point.tokens:,.0f} |"
         )
     lines += ["", *votes(found), "", "Completions of all seeds are mixed, which favours the votes."]
     return "\n".join(lines) + "\n"
@@ -148,6 +246,7 @@ def records(out: Path, size: Any) -> Iterator[tuple[str, int, str, TrainingRecor
                 yield kind, seed, stage, TrainingRecord.model_validate_json(path.read_bytes())
 
 
+@cache
 def load(out: Path, kind: str, seed: int, name: str) -> SavedEvaluation:
     """Return one evaluation."""
     from steiner.evaluate import saved

@@ -16,7 +16,9 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from countdown_common import (  # noqa: E402
+    Aim,
     accuracy,
+    aims_table,
     by_seed,
     check_split,
     circumstances,
@@ -98,14 +100,6 @@ class Table(NamedTuple):
     reference: Row
     rows: tuple[Row, ...]
     """Without the reference."""
-
-
-class Aim(NamedTuple):
-    """What was to be reached, and what was."""
-
-    wanted: str
-    found: str
-    holds: bool
 
 
 def write_page(out: Path, size: Size) -> str:
@@ -273,16 +267,6 @@ def system_aim(table: Table) -> Aim:
     found = change(trained, unseen)
     wanted = "no drop beyond the interval from trained to unseen system prompts"
     return Aim(wanted, signed(found), found.high >= 0)
-
-
-def aims_table(aims: Sequence[Aim]) -> list[str]:
-    """Return the aims as Markdown; differences are in points."""
-    return [
-        "",
-        "| aim | found | |",
-        "|---|---|---|",
-        *(f"| {one.wanted} | {one.found} | {'holds' if one.holds else '**missed**'} |" for one in aims),
-    ]
 
 
 def language_table(alone: Sequence[Row]) -> list[str]:
