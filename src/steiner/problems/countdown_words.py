@@ -91,6 +91,12 @@ def parse_question(text: str) -> Asked | None:
     return None
 
 
+def number_sets(questions: Iterable[str]) -> list[tuple[int, ...]]:
+    """Return the sets of numbers that questions ask about, sorted; other texts have none."""
+    asked = map(parse_question, questions)
+    return sorted({one.numbers for one in asked if one is not None})
+
+
 def comparison(target: int, got: int, language: str = "en") -> str:
     """Word how far a number is from the target; every path that reaches a last number says it so.
 
