@@ -22,6 +22,7 @@ from steiner.train.data import (
     learned,
     mix,
     path_examples,
+    spread,
     text_blocks,
     text_examples,
     to_dataset,
@@ -90,6 +91,23 @@ def test_mix_keeps_total_and_share(budget, share, seed):
     assert budget - wanted <= tokens(path) < budget - wanted + 9
     assert asked == ([wanted] if wanted else [])
     assert ids(mixed) == ids(mix(paths, take, tokens=budget, text_share=share, seed=seed))
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 50), min_size=1, max_size=9), min_size=1, max_size=6), st.integers(0, 40)
+)
+def test_plain_text_is_spread_over_epochs_by_their_tokens(lengths, count):
+    epochs = [examples(epoch) for epoch in lengths]
+    texts = examples([2] * count, mark=100)
+    found = spread(texts, epochs)
+    assert [ids(epoch[: len(before)]) for epoch, before in zip(found, epochs, strict=True)] == list(
+        map(ids, epochs)
+    )
+    added = [epoch[len(before) :] for epoch, before in zip(found, epochs, strict=True)]
+    assert ids([one for part in added for one in part]) == ids(texts)
+    total = sum(map(sum, lengths))
+    for part, epoch in zip(added, lengths, strict=True):
+        assert abs(len(part) - count * sum(epoch) / total) <= 1
 
 
 def test_mix_is_shuffled():

@@ -133,6 +133,35 @@ def test_sft_prompts_and_masks_reach_the_rows(run, base, tokenizer):
             assert part[part != IGNORED][0] == ids[ControlToken.START]
 
 
+@pytest.mark.parametrize("packing", [True, False])
+def test_fine_tuning_goes_through_plain_text_again(run, base, tokenizer, packing):
+    again = {"text": [str(run / "text.txt")], "share": 0.25, "text_block": 64}
+    settings = tiny_run.sft(
+        run, run / "x", base, packing=packing, context=2048, tokens=40_000, rehearsal=again
+    )
+    material = sft_material(settings, tokenizer)
+    start = ControlIds.from_tokenizer(tokenizer)[ControlToken.START]
+    text = paths = 0
+    for row in material.dataset:
+        ends = np.cumsum(row["seq_lengths"])[:-1] if packing else []
+        ids, labels = np.asarray(row["input_ids"]), np.asarray(row["labels"])
+        for part, learned in zip(np.split(ids, ends), np.split(labels, ends), strict=True):
+            if start in part:
+                paths += len(part)
+            else:
+                text += len(part)
+                assert len(part) <= 64
+                assert (learned[1:] == part[1:]).all()
+    assert text + paths == material.tokens
+    assert text == pytest.approx(0.25 * material.tokens, rel=0.05)
+
+
+def test_plain_text_that_is_not_there_is_refused(run, base, tmp_path):
+    again = {"text": [str(tmp_path / "none.txt")]}
+    with pytest.raises(InputError, match=r"none\.txt does not exist"):
+        train_sft(tiny_run.sft(run, tmp_path / "sft", base, rehearsal=again))
+
+
 def test_efforts_of_a_dataset_are_named(run, base, tokenizer):
     settings = tiny_run.sft(run, run / "x", base, prompts={"effort_share": 1.0}, tokens=None)
     texts = [tokenizer.decode(row["input_ids"]) for row in sft_material(settings, tokenizer).dataset]

@@ -233,6 +233,14 @@ def mix(
     return mixed
 
 
+def spread(texts: Sequence[Example], epochs: Sequence[Sequence[Example]]) -> list[list[Example]]:
+    """Add plain text to epochs, to each by its share of the tokens."""
+    ends = np.cumsum([sum(len(path.ids) for path in epoch) for epoch in epochs])
+    places = [0, *(round(len(texts) * int(end) / int(ends[-1])) for end in ends)]
+    parts = (texts[start:stop] for start, stop in pairwise(places))
+    return [[*epoch, *part] for epoch, part in zip(epochs, parts, strict=True)]
+
+
 def to_dataset(sequences: Sequence[Example]) -> Dataset:
     """Return a dataset with the columns `input_ids`, `labels` and `length`."""
     import datasets

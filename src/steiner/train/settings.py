@@ -188,13 +188,31 @@ class CptSettings(StageSettings):
         return self
 
 
+class RehearsalSettings(Settings):
+    """Plain text among the samples of fine-tuning, loss on every token.
+
+    What only plain text taught a model it forgets in a long fine-tuning that does not need it; going through
+    a little of it again keeps it ([Robins 1995](https://doi.org/10.1080/09540099550039318)).
+    """
+
+    text: tuple[str, ...] = Field(min_length=1)
+    """See `CptSettings.text`."""
+    text_column: str = "text"
+    """See `CptSettings.text_column`."""
+    share: float = Field(default=0.05, gt=0, lt=1)
+    """Share of the tokens that are plain text."""
+    text_block: int = Field(default=512, ge=32)
+    """Documents are joined, with end-of-text tokens between them, to blocks of so many tokens."""
+
+
 class SftSettings(StageSettings):
     """Fine-tuning: chat prompts, loss on the completion only."""
 
     dataset: str
     tokens: int | None = Field(default=None, ge=1)
-    """Tokens in all, prompt included; instead of `epochs`."""
+    """Tokens in all, prompts and rehearsal included; instead of `epochs`."""
     epochs: float = Field(default=1.0, gt=0)
+    """How often all samples are gone through."""
     context: int = Field(default=8192, ge=32)
     """Longest sequence in tokens, prompt included."""
     mask_wrong_steps: bool = False
@@ -213,6 +231,8 @@ class SftSettings(StageSettings):
     """
     prompts: PromptSettings = PromptSettings()
     """How prompts vary; by default they are the dataset's."""
+    rehearsal: RehearsalSettings | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Plain text that is gone through again; by default none."""
 
     @model_validator(mode="after")
     def _check(self) -> SftSettings:

@@ -24,6 +24,7 @@ from steiner.train.data import (
     draw_epochs,
     mix,
     path_examples,
+    spread,
     text_blocks,
     text_examples,
     to_dataset,
@@ -32,7 +33,7 @@ from steiner.train.model import load_model, load_tokenizer
 from steiner.train.optimiser import make_optimiser
 from steiner.train.order import fill_up, like_length
 from steiner.train.prompts import FollowUpReader, make_prompts, read_facts
-from steiner.train.settings import CptSettings, SftSettings
+from steiner.train.settings import CptSettings, RehearsalSettings, SftSettings
 from steiner.train.skips import SkippingCollator, add_positions
 from steiner.train.stage import (
     StageFolder,
@@ -95,7 +96,9 @@ def train_sft(
     Raises:
         InputError, ResumeError: see `steiner.core.errors`; the message says what to do.
     """
-    inputs = stage_inputs(settings, dataset=_dataset_digest(settings.dataset))
+    rehearsal = settings.rehearsal
+    texts = {} if rehearsal is None else {"text": sources_digest(rehearsal.text)}
+    inputs = stage_inputs(settings, dataset=_dataset_digest(settings.dataset), **texts)
     with StageFolder("sft", settings, inputs, force=force) as folder:
         if folder.is_complete:
             return folder.record()
@@ -118,11 +121,7 @@ def cpt_material(settings: CptSettings, tokenizer: PreTrainedTokenizerBase) -> M
     if not settings.packing:
         mixed = mix(
             paths,
-            lambda limit: text_blocks(
-                encode_documents(read_documents(settings.text, settings.text_column), tokenizer),
-                settings.text_block,
-                limit,
-            ),
+            lambda limit: _blocks(settings, tokenizer, limit),
             tokens=settings.tokens,
             text_share=settings.text_share,
             seed=settings.seed,
@@ -169,11 +168,28 @@ def sft_material(
         prompts=prompts,
         ends=StepEnds.of(settings.max_steps, ids),
     )
-    tokens = settings.tokens or round(settings.epochs * sum(len(p.ids) for p in paths))
+    once = sum(len(path.ids) for path in paths)
+    rehearsal = settings.rehearsal
+    share = 0.0 if rehearsal is None else rehearsal.share
+    tokens = settings.tokens or round(settings.epochs * once / (1 - share))
+    wanted = round(tokens * share)
+    epochs: Sequence[list[Example]] = list(draw_epochs(paths, tokens - wanted, settings.seed))
+    texts: list[Example] = []
+    if rehearsal is not None:
+        texts = draw(_blocks(rehearsal, tokenizer, wanted), wanted, settings.seed + 1)
+        epochs = spread(texts, epochs)
     if not settings.packing:
-        return _padded(draw(paths, tokens, settings.seed), settings, tokenizer)
-    check_context(paths, room, None)
-    return _packed(pack_epochs(draw_epochs(paths, tokens, settings.seed), room, settings.seed), paths)
+        return _padded([example for epoch in epochs for example in epoch], settings, tokenizer)
+    check_context([*paths, *texts], room, None)
+    return _packed(pack_epochs(epochs, room, settings.seed), [*paths, *texts])
+
+
+def _blocks(
+    source: CptSettings | RehearsalSettings, tokenizer: PreTrainedTokenizerBase, limit: int
+) -> list[Example]:
+    """Return plain text as blocks, `limit` tokens at most."""
+    documents = encode_documents(read_documents(source.text, source.text_column), tokenizer)
+    return text_blocks(documents, source.text_block, limit)
 
 
 def _padded(
