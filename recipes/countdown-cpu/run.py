@@ -39,7 +39,7 @@ WORDS = {
     SHORTCUT: ("--per-question", "8", "--detours", "1"),
 }
 """How paths are sampled: every failed branch is kept, or none."""
-TEXTS = ("arithmetic.txt", "ways.txt")
+SUMS, WAYS = TEXTS = ("arithmetic.txt", "ways.txt")
 """Plain text of pre-training: sums and comparisons; and what can be done with the number sets of training."""
 
 
@@ -49,8 +49,9 @@ class Tokens(NamedTuple):
     text: int
     """Plain text in pre-training."""
     paths: int
-    """Paths in pre-training, beside the text: what a model learns from them alone it forgets of the text."""
+    """Paths in pre-training, beside the text."""
     sft: int
+    """Fine-tuning, with what is rehearsed of the text."""
 
 
 class Size(NamedTuple):
@@ -71,7 +72,7 @@ class Size(NamedTuple):
 SIZES = {
     "tiny": Size(20, 4, Tokens(1_500, 500, 4_000), Tokens(1_500, 500, 4_000), 2, 2, reasoning=120),
     "full": Size(
-        6000, 492, Tokens(3_000_000, 4_500_000, 4_000_000), Tokens(1_900_000, 600_000, 2_000_000), 6, 3
+        6000, 492, Tokens(1_900_000, 600_000, 11_000_000), Tokens(1_900_000, 600_000, 2_000_000), 6, 3
     ),
 }
 
@@ -197,8 +198,10 @@ def train(out: Path, folder: Path, kind: str, seed: int, size: Size) -> Path:
         model={"architecture": base.model.architecture, "tokenizer": str(out / "tokenizer")},
     )  # fmt: skip
     train_cpt(cpt, progress=RichProgress())
+    tuning = load_toml(SftSettings, HERE / "sft.toml")
+    rehearsal = changed(tuning.rehearsal, text=[str(out / SUMS)]).model_dump()
     sft = changed(
-        load_toml(SftSettings, HERE / "sft.toml"), output=str(folder / "sft"), dataset=dataset,
+        tuning, output=str(folder / "sft"), dataset=dataset, rehearsal=rehearsal,
         tokens=wanted.sft, max_steps=TRAINED_STEPS, seed=seed, model={"path": str(folder / "cpt" / "model")},
     )  # fmt: skip
     train_sft(sft, progress=RichProgress())

@@ -25,7 +25,7 @@ from countdown_common import Job, changed, measure, number_sets, run_jobs, stein
 from talk import GAME, SIZES, SPLITS, TRAINED_STEPS, Size, measures, trained_systems  # noqa: E402
 
 LANGUAGES = ("en", "zh")
-TEXTS = ("arithmetic.txt", "ways.txt")
+SUMS, _ = TEXTS = ("arithmetic.txt", "ways.txt")
 """Plain text of pre-training: sums and comparisons; and what can be done with the number sets of training."""
 
 
@@ -141,9 +141,11 @@ def train(out: Path, folder: Path, seed: int, size: Size) -> Path:
         model={"architecture": base.model.architecture, "tokenizer": str(out / "tokenizer")},
     )  # fmt: skip
     train_cpt(cpt, progress=RichProgress())
+    tuning = load_toml(SftSettings, HERE / "sft.toml")
     sft = changed(
-        load_toml(SftSettings, HERE / "sft.toml"), output=str(folder / "sft"), dataset=dataset,
-        tokens=size.sft_tokens, max_steps=TRAINED_STEPS, seed=seed,
+        tuning, output=str(folder / "sft"), dataset=dataset, tokens=size.sft_tokens,
+        rehearsal=changed(tuning.rehearsal, text=[str(out / SUMS)]).model_dump(), max_steps=TRAINED_STEPS,
+        seed=seed,
         model={"path": str(folder / "cpt" / "model")},
     )  # fmt: skip
     train_sft(sft, follow_ups=follow_up, progress=RichProgress())
