@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from steiner.evaluate.intervals import Estimate
     from steiner.evaluate.records import SampleResult
     from steiner.protocol.history import HistoryPolicy
+    from steiner.train.settings import SftSettings
 
     Values = NDArray[np.float64]
 
@@ -41,6 +42,12 @@ REWARDS: dict[str, list[dict[str, Any]]] = {
     "montecarlo": [OUTCOME, {"name": "montecarlo", "weight": 0.5, "continuations": 2, "most": 32}],
 }
 """What RL is rewarded for, by the name of the reward beside the outcome."""
+
+
+SUMS = "arithmetic.txt"
+"""Plain text of a run: sums and comparisons."""
+TEXTS = (SUMS, "ways.txt")
+"""Beside them what can be done with the number sets of training."""
 
 
 class Job(NamedTuple):
@@ -91,6 +98,13 @@ def steiner(*words: object) -> None:
 def changed(settings: Any, **changes: Any) -> Any:
     """Return settings with some values changed, checked anew."""
     return type(settings).model_validate(settings.model_dump() | changes)
+
+
+def rehearsed(settings: SftSettings, run: Path) -> dict[str, Any]:
+    """Return the rehearsal of fine-tuning's settings, on the sums of a run."""
+    if settings.rehearsal is None:
+        raise TypeError("The settings have no [rehearsal].")
+    return settings.rehearsal.model_dump() | {"text": [str(run / SUMS)]}
 
 
 def run_jobs(jobs: Sequence[Job], workers: int) -> None:

@@ -23,7 +23,17 @@ import typer
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from countdown_common import Ask, Job, changed, measure, number_sets, run_jobs, steiner  # noqa: E402
+from countdown_common import (  # noqa: E402
+    TEXTS,
+    Ask,
+    Job,
+    changed,
+    measure,
+    number_sets,
+    rehearsed,
+    run_jobs,
+    steiner,
+)
 
 SEARCH, SHORTCUT = "search", "shortcut"
 KINDS = (SEARCH, SHORTCUT)
@@ -39,8 +49,6 @@ WORDS = {
     SHORTCUT: ("--per-question", "8", "--detours", "1"),
 }
 """How paths are sampled: every failed branch is kept, or none."""
-SUMS, WAYS = TEXTS = ("arithmetic.txt", "ways.txt")
-"""Plain text of pre-training: sums and comparisons; and what can be done with the number sets of training."""
 
 
 class Tokens(NamedTuple):
@@ -199,9 +207,8 @@ def train(out: Path, folder: Path, kind: str, seed: int, size: Size) -> Path:
     )  # fmt: skip
     train_cpt(cpt, progress=RichProgress())
     tuning = load_toml(SftSettings, HERE / "sft.toml")
-    rehearsal = changed(tuning.rehearsal, text=[str(out / SUMS)]).model_dump()
     sft = changed(
-        tuning, output=str(folder / "sft"), dataset=dataset, rehearsal=rehearsal,
+        tuning, output=str(folder / "sft"), dataset=dataset, rehearsal=rehearsed(tuning, out),
         tokens=wanted.sft, max_steps=TRAINED_STEPS, seed=seed, model={"path": str(folder / "cpt" / "model")},
     )  # fmt: skip
     train_sft(sft, progress=RichProgress())

@@ -29,7 +29,7 @@ import typer
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from countdown_common import Ask, changed, measure  # noqa: E402
+from countdown_common import SUMS, Ask, changed, measure, rehearsed  # noqa: E402
 from h100_data import GAME24, KINDS, RL, SEARCH, SHORTCUT, SPLITS, DataSize, make_data, make_game24_run  # noqa: E402
 
 STAGES = ("data", "cpt", "sft", "rl", "evaluate", "page")
@@ -187,7 +187,7 @@ def train_cpt(out: Path, size: Size, kind: str, seed: int) -> None:
     new = {"architecture": size.architecture or base.model.architecture, "tokenizer": str(out / "tokenizer")}
     settings = changed(
         base, output=str(place), dataset=str(out / "data" / kind / "dataset"), seed=seed,
-        text=[str(out / "arithmetic.txt")], tokens=size.cpt_tokens, model=new,
+        text=[str(out / SUMS)], tokens=size.cpt_tokens, model=new,
     )  # fmt: skip
     supervised.train_cpt(settings, progress=RichProgress())
     write_bf16(place)
@@ -201,8 +201,9 @@ def train_sft(out: Path, size: Size, kind: str, seed: int) -> None:
     from steiner.train.settings import SftSettings
 
     place = folder(out, kind, seed)
+    tuning = load_toml(SftSettings, HERE / "sft.toml")
     settings = changed(
-        load_toml(SftSettings, HERE / "sft.toml"), output=str(place / "sft"), seed=seed,
+        tuning, output=str(place / "sft"), seed=seed, rehearsal=rehearsed(tuning, out),
         dataset=str(out / "data" / kind / "dataset"), tokens=size.sft_tokens,
         model={"path": str(place / "cpt" / "bf16")},
     )  # fmt: skip

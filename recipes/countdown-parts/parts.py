@@ -24,8 +24,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from countdown_common import REWARDS as BY_NAME  # noqa: E402
-from countdown_common import Ask, Job, changed, measure, run_jobs  # noqa: E402
-from parts_data import BOTH, DAG, SHORTCUT, TEXTS, TRACES, TRAINED_STEPS, make_data  # noqa: E402
+from countdown_common import TEXTS, Ask, Job, changed, measure, rehearsed, run_jobs  # noqa: E402
+from parts_data import BOTH, DAG, SHORTCUT, TRACES, TRAINED_STEPS, make_data  # noqa: E402
 
 SFT, NONE = "sft", "none"
 """The row that others are held against, and the one of decoding without a limit."""
@@ -46,6 +46,7 @@ class Variant(NamedTuple):
     cpt: bool = True
     sft: bool = True
     text_share: float = HALF
+    rehearsal: bool = True
 
 
 VARIANTS = {
@@ -57,6 +58,7 @@ VARIANTS = {
     "cpt-text": Variant("CPT on plain text alone, then SFT", text_share=0.999),
     "no-cpt": Variant("no CPT: all tokens to SFT", cpt=False),
     "no-sft": Variant("no SFT: all tokens to CPT", sft=False),
+    "no-rehearsal": Variant("no plain text in SFT", rehearsal=False),
 }
 REWARDS = {f"rl-{name}": rewards for name, rewards in BY_NAME.items()}
 SFT_MORE = "sft-more"
@@ -64,7 +66,7 @@ SFT_MORE = "sft-more"
 LIMITS_ROW = "limits"
 GROUPS: dict[str, tuple[str, ...]] = {
     "paths": ("shortcut", "traces", "both"),
-    "cpt": ("cpt-text", "no-cpt", "no-sft"),
+    "cpt": ("cpt-text", "no-cpt", "no-sft", "no-rehearsal"),
     "rl": (*REWARDS, SFT_MORE),
     LIMITS_ROW: (LIMITS_ROW,),
 }
@@ -201,9 +203,11 @@ def train_variant(out: Path, size: Size, name: str, seed: int) -> Path:
         train_cpt(cpt, progress=RichProgress())
     if not variant.sft:
         return place / "cpt" / "model"
+    tuning = load_toml(SftSettings, recipe / "sft.toml")
     sft = changed(
-        load_toml(SftSettings, recipe / "sft.toml"), output=str(place / "sft"), dataset=dataset,
+        tuning, output=str(place / "sft"), dataset=dataset,
         tokens=size.sft_tokens if variant.cpt else total, max_steps=TRAINED_STEPS, seed=seed,
+        rehearsal=rehearsed(tuning, out) if variant.rehearsal else None,
         model={"path": str(place / "cpt" / "model")} if variant.cpt else new,
     )  # fmt: skip
     train_sft(sft, progress=RichProgress())
@@ -250,7 +254,7 @@ def train_more(out: Path, size: Size, seed: int) -> Path:
     }
     settings = changed(
         base, output=str(place), dataset=str(out / "data" / DAG / "dataset"), tokens=max(1, tokens),
-        seed=seed + 1000, model={"path": str(sft_model(out, seed))},
+        seed=seed + 1000, model={"path": str(sft_model(out, seed))}, rehearsal=rehearsed(base, out),
         optimiser=base.optimiser.model_dump() | slower,
     )  # fmt: skip
     train_sft(settings, progress=RichProgress())

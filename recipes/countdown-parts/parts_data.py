@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from countdown_common import number_sets, steiner
+from countdown_common import TEXTS, number_sets, steiner
 
 from steiner.core import Settings
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 GAME = ("--numbers", "3", "--high", "20", "--target-high", "30", "--max-result", "30")
 TRAINED_STEPS = 24
 """Most steps of a path in training."""
-TEXTS = ("arithmetic.txt", "ways.txt")
-"""Plain text of pre-training: sums and comparisons; and what can be done with the number sets of training."""
 PER_QUESTION = 8
 DAG, SHORTCUT, TRACES, BOTH = "dag", "shortcut", "traces", "both"
 KINDS = (DAG, SHORTCUT, TRACES, BOTH)

@@ -21,12 +21,10 @@ import typer
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from countdown_common import Job, changed, measure, number_sets, run_jobs, steiner  # noqa: E402
+from countdown_common import TEXTS, Job, changed, measure, number_sets, rehearsed, run_jobs, steiner  # noqa: E402
 from talk import GAME, SIZES, SPLITS, TRAINED_STEPS, Size, measures, trained_systems  # noqa: E402
 
 LANGUAGES = ("en", "zh")
-SUMS, _ = TEXTS = ("arithmetic.txt", "ways.txt")
-"""Plain text of pre-training: sums and comparisons; and what can be done with the number sets of training."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -144,7 +142,7 @@ def train(out: Path, folder: Path, seed: int, size: Size) -> Path:
     tuning = load_toml(SftSettings, HERE / "sft.toml")
     sft = changed(
         tuning, output=str(folder / "sft"), dataset=dataset, tokens=size.sft_tokens,
-        rehearsal=changed(tuning.rehearsal, text=[str(out / SUMS)]).model_dump(), max_steps=TRAINED_STEPS,
+        rehearsal=rehearsed(tuning, out), max_steps=TRAINED_STEPS,
         seed=seed,
         model={"path": str(folder / "cpt" / "model")},
     )  # fmt: skip
