@@ -12,8 +12,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -149,6 +150,47 @@ def _watch(running: dict[str, Path], over: threading.Event) -> None:
             said = log.read_text(errors="replace").replace("\r", "\n").split("\n")
             last = next((line.strip() for line in reversed(said) if line.strip()), "")
             typer.echo(f"  {name}: {last[:90]}")
+
+
+@contextmanager
+def timed(path: Path) -> Iterator[None]:
+    """Keep the time of this call in a line of a file, in minutes, below those of earlier calls.
+
+    The line is renewed every few seconds, so that a call that is killed counts too.
+    """
+    from steiner.store import atomic_write
+
+    earlier, begin, over = call_minutes(path), time.monotonic(), threading.Event()
+
+    def write() -> None:
+        minutes = [*earlier, (time.monotonic() - begin) / 60]
+        with atomic_write(path) as file:
+            file.write("".join(f"{one:.1f}\n" for one in minutes).encode())
+
+    def renew() -> None:
+        while not over.wait(10):
+            write()
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        write()
+
+
+def call_minutes(path: Path) -> list[float]:
+    """Return the minutes that each call took, as `timed` wrote them."""
+    return [float(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def worded_minutes(path: Path) -> str:
+    """Word the time of all calls: `80.5 minutes in 2 calls`."""
+    calls = call_minutes(path)
+    return f"{sum(calls):.1f} minutes in {'one call' if len(calls) == 1 else f'{len(calls)} calls'}"
 
 
 def measure(model: Path, test: Path, output: Path, ask: Ask, budget: StepBudget | None = None) -> None:

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-from countdown_common import Aim, aims_table, check_split, votes  # noqa: E402
+from countdown_common import (  # noqa: E402
+    Aim,
+    aims_table,
+    call_minutes,
+    check_split,
+    votes,
+    worded_minutes,
+)
 
 if TYPE_CHECKING:
     from steiner.evaluate.baselines import BaselinePoint
@@ -70,24 +77,17 @@ def heading(out: Path, size: Any) -> str:
 
     evaluation = load(out, "search", 0, "new-inputs")
     where = evaluation.circumstances
-    took = minutes_taken(out)
-    minutes = "not finished" if took is None else f"{took:.1f} minutes in the last call"
     return (
         "# Accuracy against steps, on two cores\n\n"
         f"`python recipes/countdown-cpu/run.py`, commit `{where.commit}`, {where.created[:10]}, "
-        f"{where.machine}; {minutes}, {core_minutes(out, size):.0f} core-minutes of training in all, seeds 0 "
+        f"{where.machine}; {worded_minutes(out / 'minutes.txt')}, {core_minutes(out, size):.0f} core-minutes "
+        f"of training in all, seeds 0 "
         f"to {size.seeds - 1}.\n\n"
         "Countdown with three numbers from 1 to 20, targets from 1 and results to 30. Trained on the "
         f"first {TRAINED_STEPS} steps of paths, measured with up to {max(LIMITS)}, greedily, under strict "
         "step control. Intervals are 95% bootstrap intervals over problems, all seeds of a problem together. "
         f"{check_split([out / 'search' / 'data'], [out / split for split in SPLITS])}\n"
     )
-
-
-def minutes_taken(out: Path) -> float | None:
-    """Return the minutes that the last finished call took."""
-    took = out / "minutes.txt"
-    return float(took.read_text()) if took.exists() else None
 
 
 def rise_aim(split: str, found: ScalingCurve) -> Aim:
@@ -149,12 +149,11 @@ def strongest(found: ScalingCurve, place: int) -> BaselinePoint | None:
 def cost_aim(out: Path, size: Any) -> Aim:
     """Say whether models and time are as small as they should be."""
     parameters = max(record.parameters for _, _, _, record in records(out, size))
-    minutes = minutes_taken(out)
-    took = "not finished" if minutes is None else f"{minutes:.1f} minutes in the last call"
+    minutes = out / "minutes.txt"
     return Aim(
         f"at most {PARAMETERS / 1e6:.0f}M parameters and {MINUTES} minutes on two cores",
-        f"{parameters / 1e6:.2f}M; {took}",
-        parameters <= PARAMETERS and minutes is not None and minutes <= MINUTES,
+        f"{parameters / 1e6:.2f}M; {worded_minutes(minutes)}",
+        parameters <= PARAMETERS and sum(call_minutes(minutes)) <= MINUTES,
     )
 
 

@@ -13,7 +13,6 @@ import argparse
 import os
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +32,7 @@ from countdown_common import (  # noqa: E402
     rehearsed,
     run_jobs,
     steiner,
+    timed,
 )
 
 SEARCH, SHORTCUT = "search", "shortcut"
@@ -102,10 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kind, seed = given.job.split(":")
         run_job(given.output, size, kind, int(seed))
         return
-    begin = time.monotonic()
-    make_data(given.output, size)
-    run_jobs(jobs_of(given.output, size, given.size), given.workers)
-    (given.output / "minutes.txt").write_text(f"{(time.monotonic() - begin) / 60:.1f}\n")
+    with timed(given.output / "minutes.txt"):
+        make_data(given.output, size)
+        run_jobs(jobs_of(given.output, size, given.size), given.workers)
     from page import write_page
 
     typer.echo(write_page(given.output, size))

@@ -24,3 +24,4 @@ def test_the_smallest_scaling_curve(tmp_path):
     assert len(made) == 4
     subprocess.run(command, check=True)
     assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert "minutes in 2 calls" in (out / "page.md").read_text()
