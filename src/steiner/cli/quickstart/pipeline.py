@@ -183,12 +183,21 @@ def _available(plan: Plan) -> int:
 
 
 def _write_text(run: RunDir, plan: Plan) -> None:
-    from steiner.problems.arithmetic import arithmetic_documents
+    """Write sums and comparisons, and what can be done with the number sets of training."""
+    from steiner.problems.arithmetic import arithmetic_documents, sweep_documents
+    from steiner.problems.countdown_words import number_sets
+    from steiner.problems.source import read_problems
 
-    limits = settings_of.problem_settings(plan).limits
-    with atomic_write(run.path / "arithmetic.txt") as file:
-        for document in arithmetic_documents(plan.max_result, limits, seed=plan.seed):
-            file.write(f"{document}\n\n".encode())
+    limits, seed = settings_of.problem_settings(plan).limits, plan.seed
+    sets = number_sets(problem.blind().prompt for problem in read_problems(run))
+    texts = {
+        "arithmetic.txt": arithmetic_documents(plan.max_result, limits, seed=seed, same_target=True),
+        "ways.txt": sweep_documents(sets, limits, seed=seed, by_operands=True),
+    }
+    for name, documents in texts.items():
+        with atomic_write(run.path / name) as file:
+            for document in documents:
+                file.write(f"{document}\n\n".encode())
 
 
 def _build_tokenizer(run: RunDir, plan: Plan) -> None:

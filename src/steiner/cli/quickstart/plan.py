@@ -35,13 +35,13 @@ class Plan(Settings):
     """Numbers are drawn from 1 to this."""
     max_result: int = 30
     """Largest target and intermediate result; each number up to it is one token."""
-    truncations: int = 24
-    cpt_tokens: int = 500_000
-    sft_tokens: int = 2_800_000
+    truncations: int = 48
+    cpt_tokens: int = 800_000
+    sft_tokens: int = 2_600_000
     rl_updates: int = 5
     rl_prompts: int = 8
     rl_group: int = 8
-    limits: tuple[int, ...] = (2, 4, 8, 12, 16, 24)
+    limits: tuple[int, ...] = (2, 4, 8, 12, 16, 24, 32)
     """Step limits of the evaluation: from the minimum that a problem needs to the final one."""
     step_tokens: int = 30
     """Upper bound of the tokens of one step, for the token limit of an untrained model."""
@@ -79,12 +79,14 @@ def problem_settings(plan: Plan) -> CountdownSettings:
 
 
 def synthesis_settings(plan: Plan) -> SynthesisSettings:
-    """Early cuts leave much to explore: the traces of a question visit most of its states."""
-    return SynthesisSettings(seed=plan.seed, truncations=plan.truncations, cut="early", max_attempt_steps=16)
+    """Early cuts and a teacher that strays far: the traces of a question take nearly every step there is."""
+    return SynthesisSettings(
+        seed=plan.seed, truncations=plan.truncations, cut="early", max_attempt_steps=16, temperature=5.0
+    )
 
 
 def sample_settings(plan: Plan) -> SampleSettings:
-    """One path per question, which tries every branch in an order that can be followed, to the first answer.
+    """One path per question, which takes every step, pair by pair, to the first right answer.
 
     Nothing in such a path is left to chance, so that a small model can learn all of it; leaving branches out
     at random costs accuracy (dev/LOG.md). The traces themselves, whose teacher tries branches in an order of
@@ -94,9 +96,9 @@ def sample_settings(plan: Plan) -> SampleSettings:
         paths_per_question=1,
         seed=plan.seed,
         detours=(),
-        order=BranchOrder.SORTED,
+        order=BranchOrder.OPERANDS,
+        revisit=True,
         include_traces=False,
-        max_steps=plan.limits[-1],
     )
 
 
@@ -106,9 +108,10 @@ def cpt_settings(plan: Plan, run: Path) -> CptSettings:
         output=str(run / "cpt"),
         model=ModelSettings(architecture=plan.architecture, tokenizer=str(run / "tokenizer")),
         dataset=str(run / "dataset"),
-        text=(str(run / "arithmetic.txt"),),
-        text_share=0.5,
+        text=(str(run / "arithmetic.txt"), str(run / "ways.txt")),
+        text_share=0.7,
         tokens=plan.cpt_tokens,
+        max_steps=plan.limits[-1],
         context=plan.architecture.context,
         packing=False,
         text_block=256,
@@ -124,6 +127,7 @@ def sft_settings(plan: Plan, run: Path) -> SftSettings:
         model=ModelSettings(path=str(run / "cpt" / "model")),
         dataset=str(run / "dataset"),
         tokens=plan.sft_tokens,
+        max_steps=plan.limits[-1],
         context=plan.architecture.context,
         packing=False,
         optimiser=_optimiser("linear", 0.02),
