@@ -81,7 +81,7 @@ def heading(out: Path, size: Any) -> str:
         "# Accuracy against steps, on two cores\n\n"
         f"`python recipes/countdown-cpu/run.py`, commit `{where.commit}`, {where.created[:10]}, "
         f"{where.machine}; {worded_minutes(out / 'minutes.txt')}, {core_minutes(out, size):.0f} core-minutes "
-        f"of training in all, seeds 0 "
+        "of training (one that was interrupted counts from its checkpoint), seeds 0 "
         f"to {size.seeds - 1}.\n\n"
         "Countdown with three numbers from 1 to 20, targets from 1 and results to 30. Trained on the "
         f"first {TRAINED_STEPS} steps of paths, measured with up to {max(LIMITS)}, greedily, under strict "
