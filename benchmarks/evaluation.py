@@ -21,8 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,21 @@ def through_evaluate(folder: Path, file: Path, tokens: int) -> Rate:
     return timed(work)
 
 
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Let a process compute that shares nothing with this one but the machine.
+
+    What an engine loses beside it is what cores of one chip take from each other; whoever asks the engine from
+    another core cannot take less.
+    """
+    process = subprocess.Popen([sys.executable, "-c", "while True: sorted(map(str, range(10_000)))"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
 def rate(given: argparse.Namespace, place: Path) -> None:
     """Print each command beside its engine."""
     import torch
@@ -148,8 +163,11 @@ def rate(given: argparse.Namespace, place: Path) -> None:
     pairs: dict[str, list[tuple[Rate, Rate]]] = {name: [] for name in names[: 2 if given.eval_only else 3]}
     few = write_questions(place / "few.jsonl", 4, "Few")
     through_inspect(model, few, given.tokens, place / "first", process=False)
+    beside_busy = []
     for turn in range(given.rounds):
         alone = batch_loop(model, file, given.tokens)
+        with busy_core():
+            beside_busy.append(batch_loop(model, file, given.tokens))
         for name, process in zip(names[:2], (False, True), strict=True):
             logs = place / f"logs{turn}{process}"
             pairs[name].append((alone, through_inspect(model, file, given.tokens, logs, process)))
@@ -176,6 +194,8 @@ def rate(given: argparse.Namespace, place: Path) -> None:
             f"{name:21} {alone_best:16,.0f} {through_best:9,.0f} {through_best / alone_best:7.1%} "
             f"{shares[0]:6.1%} … {shares[-1]:6.1%} {cpu:10.1%} {ours} {beside:22.1f}"
         )
+    contended = max(one.tokens / one.seconds for one in beside_busy)
+    print(f"The engine alone, while a process without any part in it computes: {contended:,.0f} tokens/s.")
 
 
 # --- memory -------------------------------------------------------------------------------------------------
