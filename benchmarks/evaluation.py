@@ -141,8 +141,8 @@ def through_evaluate(folder: Path, file: Path, tokens: int) -> Rate:
 def busy_core() -> Iterator[None]:
     """Let a process compute that shares nothing with this one but the machine.
 
-    What an engine loses beside it is what cores of one chip take from each other; whoever asks the engine from
-    another core cannot take less.
+    What an engine loses beside it is what cores of one chip take from each other; whoever asks the engine
+    from another core cannot take less.
     """
     process = subprocess.Popen([sys.executable, "-c", "while True: sorted(map(str, range(10_000)))"])
     try:
