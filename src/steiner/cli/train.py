@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -76,7 +77,8 @@ def rl(config: ConfigOption, force: ForceOption = False) -> None:
     from steiner.train.rl import train_rl
 
     reader = reader_for(_task(settings.run))
-    _say(train_rl(settings, is_right, reader, progress=RichProgress(), force=force))
+    solved = None if settings.difficulty is None else solved_shares(Path(settings.difficulty.evaluation))
+    _say(train_rl(settings, is_right, reader, solved=solved, progress=RichProgress(), force=force))
 
 
 @app.command("rollout-server", context_settings=PASSED_ON)
@@ -151,6 +153,27 @@ def load_toml(cls: type[SettingsT], path: Path) -> SettingsT:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no TOML file: {error}.") from error
     return parse_settings(cls, values, str(path))
+
+
+def solved_shares(evaluation: Path) -> dict[str, float]:
+    """Return the share of right completions of each problem, under the largest step limit of an evaluation.
+
+    Raises:
+        InputError: if the file cannot be read or holds no evaluation.
+    """
+    from collections import defaultdict
+    from statistics import fmean
+
+    from steiner.evaluate import saved
+
+    samples = saved.load(evaluation).samples
+    # None means that there was no limit.
+    largest = max((one.max_steps or math.inf for one in samples), default=0)
+    right = defaultdict(list)
+    for one in samples:
+        if (one.max_steps or math.inf) == largest:
+            right[one.problem_id].append(one.right)
+    return {problem: fmean(known) for problem, known in right.items()}
 
 
 def _task(run: str) -> str:

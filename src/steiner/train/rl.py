@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import torch
 from transformers import TrainerCallback, TrainingArguments
 from trl import GRPOConfig, GRPOTrainer
 
-from steiner.core import InputError, Progress
+from steiner.core import InputError, Problem, Progress, digest
 from steiner.graph.cluster import ClusterSettings
 from steiner.protocol import ControlIds, Message, encode_prompt
 from steiner.store import RunDir
@@ -37,7 +37,7 @@ from steiner.train.rollout import (
 from steiner.train.rollout_engine import LocalEngine, RolloutEngine, VllmEngine
 from steiner.train.rollout_gap import logprob_gap
 from steiner.train.rollout_server import RolloutServer
-from steiner.train.settings import RlSettings
+from steiner.train.settings import DifficultySettings, RlSettings
 from steiner.train.stage import (
     StageFolder,
     TrainingRecord,
@@ -193,6 +193,7 @@ def train_rl(
     is_right: IsRight,
     reader: StepReader | None,
     *,
+    solved: Mapping[str, float] | None = None,
     progress: Progress | None = None,
     force: bool = False,
 ) -> TrainingRecord:
@@ -203,19 +204,21 @@ def train_rl(
         is_right: grades an answer.
         reader: reads steps into the exact states of the run's task; None if it has none. Then, and where a
             graph was not made from states, steps are found by the rules that clustered the graph.
+        solved: share of right completions of a problem, by its id; what `settings.difficulty` chooses by.
         progress: is told how far the work is.
         force: discard an earlier training of other settings in the same folder.
 
     Raises:
         InputError, ResumeError: see `steiner.core.errors`; the message says what to do.
     """
+    more = {} if solved is None else {"solved": digest(sorted(solved.items()))}
     with RunDir(settings.run, read_only=True) as run:
-        inputs = stage_inputs(settings, graphs=graphs_digest(run))
+        inputs = stage_inputs(settings, graphs=graphs_digest(run), **more)
         with StageFolder("rl", settings, inputs, force=force) as folder:
             if folder.is_complete:
                 return folder.record()
             tokenizer = load_tokenizer(settings.model)
-            problems = _problems(run, settings, tokenizer)
+            problems = _problems(run, settings, tokenizer, solved)
             engine = _engine(settings, tokenizer)
             writer = RolloutWriter(settings, problems, is_right, reader, _clustering(run), engine)
             return _fit(folder, settings, len(problems), tokenizer, writer, progress)
@@ -312,19 +315,46 @@ def _accumulation(settings: RlSettings) -> int:
     return share // size
 
 
-def _problems(run: RunDir, settings: RlSettings, tokenizer: PreTrainedTokenizerBase) -> list[RlProblem]:
+def _problems(
+    run: RunDir,
+    settings: RlSettings,
+    tokenizer: PreTrainedTokenizerBase,
+    solved: Mapping[str, float] | None,
+) -> list[RlProblem]:
     """Read the problems that one training needs, each with its graph."""
     wanted = settings.steps * settings.prompts
     records = [r for r in run.journal.records("graphs") if r.body != b"null"]
     random.Random(f"{settings.seed}:rl-problems").shuffle(records)
     chosen = []
-    for record in records[:wanted]:
+    for record in records:
         problem = problem_of(run, record)
+        if not _is_fit(problem, settings.difficulty, solved):
+            continue
         prompt = encode_prompt(tokenizer, [Message(role="user", content=problem.blind().prompt)])
         chosen.append(RlProblem(problem, tuple(prompt), record.body))
-    if not chosen:
-        raise InputError(f"{run.path} has no problem with a step graph: run `steiner graph` first.")
-    return chosen
+        if len(chosen) == wanted:
+            break
+    if chosen:
+        return chosen
+    if records and (difficulty := settings.difficulty):
+        raise InputError(
+            f"No problem of {run.path} that has a step graph was solved in {difficulty.least:.0%} to "
+            f"{difficulty.most:.0%} of the completions in {difficulty.evaluation}: was it made on this run, "
+            "with --samples and a temperature?"
+        )
+    raise InputError(f"{run.path} has no problem with a step graph: run `steiner graph` first.")
+
+
+def _is_fit(
+    problem: Problem, difficulty: DifficultySettings | None, solved: Mapping[str, float] | None
+) -> bool:
+    """Say whether a problem is neither too easy nor too hard; one that nobody tried is not fit."""
+    if difficulty is None:
+        return True
+    if solved is None:
+        raise TypeError("The settings have [difficulty]: hand over what was solved.")
+    share = solved.get(problem.id)
+    return share is not None and difficulty.least <= share <= difficulty.most
 
 
 def _clustering(run: RunDir) -> ClusterSettings:

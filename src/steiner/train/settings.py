@@ -240,11 +240,35 @@ class SftSettings(StageSettings):
         return self
 
 
+class DifficultySettings(Settings):
+    """Which problems RL asks: those that a model solves sometimes.
+
+    A group of completions that are all right or all wrong teaches nothing and costs as much as any other
+    ([Yu et al. 2025](https://arxiv.org/abs/2503.14476), 3.2, leave such groups out while they train).
+    """
+
+    evaluation: str
+    """File that `steiner evaluate --samples 8 --temperature 1 --output FILE` wrote of the model that RL
+    starts from, on the problems of RL's own run."""
+    least: float = Field(default=0.1, ge=0, le=1)
+    """Smallest share of right completions of a problem that is asked."""
+    most: float = Field(default=0.9, ge=0, le=1)
+    """Largest one."""
+
+    @model_validator(mode="after")
+    def _check(self) -> DifficultySettings:
+        if self.least > self.most:
+            raise ValueError(f"least {self.least} is more than most {self.most}")
+        return self
+
+
 class RlSettings(StageSettings):
     """GRPO with an advantage per token, from rewards of the whole completion and of each step."""
 
     run: str
     """Run directory whose problems and step graphs are trained on."""
+    difficulty: DifficultySettings | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Which of them; all by default."""
     steps: int = Field(ge=1)
     """Updates. Each draws `prompts` problems and writes `group` completions for each."""
     prompts: int = Field(default=8, ge=1)
