@@ -1,16 +1,18 @@
 """Evaluation beside the engine alone, its memory, and beside other harnesses that ask the same server.
 
-    python benchmarks/evaluation.py rate [--samples 256] [--hidden 512 --layers 8]
+    python benchmarks/evaluation.py rate [--samples 256] [--hidden 512 --layers 8 | --model countdown-nano]
     python benchmarks/evaluation.py memory [--samples 10000]
     python benchmarks/evaluation.py harnesses [--samples 256] [--lm-eval-python .lm-eval/bin/python]
 
-Untrained models; the questions are made up and read as a file of GSM8K's form, so that each harness grades a
-number. `rate`: `steiner eval` (its engine in a thread, and in a process) and `steiner evaluate` in this
-process beside their engines in plain loops, on the same prompts and limits, in turns, each with a fresh
-engine. `memory`: each command in a process of its own, which prints VmHWM, its own peak. `harnesses`: one
-server; each harness in a process of its own with questions of its own (the server knows no prompt yet);
-tokens are those that the server counted, from the first to the last of them, so that a harness' start is not
-part of its rate.
+Untrained models unless one is named; the questions are made up and read as a file of GSM8K's form, so that
+each harness grades a number. All completions of an untrained model end at the limit, so that the rows of a
+plain loop stand level, which is less work than rows that begin when there is room; a trained model's do not.
+`rate`: `steiner eval` (its engine in a thread, and in a process) and `steiner evaluate` in this process
+beside their engines in plain loops, on the same prompts and limits, in turns, each with a fresh engine.
+`memory`: each command in a process of its own, which prints VmHWM, its own peak. `harnesses`: one server;
+each harness in a process of its own with questions of its own (the server knows no prompt yet); tokens are
+those that the server counted, from the first to the last of them, so that a harness' start is not part of its
+rate.
 """
 
 from __future__ import annotations
@@ -21,21 +23,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 from evaluation_rivals import AT_ONCE, Rate, harnesses, quiet, write_questions
 from servers import save_model
+
+if TYPE_CHECKING:
+    from steiner.evaluate.benchmarks.load import Loaded
 
 ANSWER = 12
 IN_FLIGHT = 2 * AT_ONCE
 """As `steiner eval` has it for a local model."""
 
 
-def load(path: Path) -> Any:
+def load(path: Path) -> Loaded:
     """Return the questions as `steiner eval` loads them."""
     from steiner.evaluate.benchmarks import DataOptions, find_benchmark, load_benchmark
 
@@ -62,7 +68,15 @@ def timed(work: Callable[[], int]) -> Rate:
 # --- rate ---------------------------------------------------------------------------------------------------
 
 
-def batch_loop(folder: Path, file: Path, tokens: int) -> Rate:
+class Work(NamedTuple):
+    """A model, what it is asked, and how much it may write."""
+
+    model: str
+    asked: Loaded
+    tokens: int
+
+
+def batch_loop(work: Work) -> Rate:
     """Run the engine of `steiner eval` in a plain loop."""
     from steiner.decode.load import load_model
     from steiner.decode.request import StepRequest
@@ -71,85 +85,102 @@ def batch_loop(folder: Path, file: Path, tokens: int) -> Rate:
     from steiner.serve.engines.batch import Batch, BatchLimits
     from steiner.serve.settings import EngineSettings
 
-    model, tokenizer = load_model(folder)
+    model, tokenizer = load_model(work.model)
     known = EngineSettings(batch=AT_ONCE)
     limits = BatchLimits(known.batch, known.cache_tokens, known.prefix_tokens, known.prefill_tokens)
-    prompts = [[Message("user", problem.blind().prompt)] for problem in load(file).problems]
-    steps = StepRequest().within(tokens)
+    prompts = [[Message("user", problem.blind().prompt)] for problem in work.asked.problems]
+    steps = StepRequest().within(work.tokens)
 
-    def work() -> int:
+    def write() -> int:
         batch = Batch(model, ControlIds.from_tokenizer(tokenizer), limits)
         encoded = encode_prompts(tokenizer, prompts)
-        rows = [batch.add(Generation(tuple(ids), steps, tokens, 0.0)) for ids in encoded]
+        rows = [batch.add(Generation(tuple(ids), steps, work.tokens, 0.0)) for ids in encoded]
         while batch.busy:
             batch.step()
         return sum(row.written for row in rows)
 
-    return timed(work)
+    return timed(write)
 
 
-def through_inspect(folder: Path, file: Path, tokens: int, place: Path, process: bool) -> Rate:
+def beside_a_busy_core(work: Work) -> Rate:
+    """Run the plain loop while a process computes that shares nothing with this one but the machine.
+
+    What the loop loses beside it is what cores of one chip take from each other; whoever asks the engine from
+    another core cannot take less.
+    """
+    process = subprocess.Popen([sys.executable, "-c", "while True: sorted(map(str, range(10_000)))"])
+    try:
+        return batch_loop(work)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def through_inspect(work: Work, *, process: bool) -> Rate:
     """Run `steiner eval` without its start: questions in, graded and logged samples out."""
     from steiner.cli.eval.local import LocalAsker
     from steiner.evaluate.inspect_provider import hand_in
     from steiner.evaluate.inspect_run import run_task
     from steiner.evaluate.inspect_task import generation, make_task
 
-    asker = LocalAsker.load(str(folder), AT_ONCE, process=process)
-    task, config = make_task(load(file)), generation(temperature=0.0, max_tokens=tokens)
-    try:
-        return timed(
-            lambda: sum(
-                sample.tokens or 0
-                for sample in run_task(
-                    task, hand_in(place.name, asker), config, place, at_once=IN_FLIGHT
-                ).samples
-            )
-        )
-    finally:
-        asker.close()
+    asker = LocalAsker.load(work.model, AT_ONCE, process=process)
+    task, config = make_task(work.asked), generation(temperature=0.0, max_tokens=work.tokens)
+    with tempfile.TemporaryDirectory() as place:
+        logs = Path(place)
+
+        def ask() -> int:
+            done = run_task(task, hand_in(logs.name, asker), config, logs, at_once=IN_FLIGHT)
+            return sum(sample.tokens or 0 for sample in done.samples)
+
+        try:
+            return timed(ask)
+        finally:
+            asker.close()
 
 
-def generate_loop(folder: Path, file: Path, tokens: int) -> Rate:
+def generate_loop(work: Work) -> Rate:
     """Run the engine of `steiner evaluate` alone."""
     from steiner.core import StepBudget
     from steiner.decode.engine import LocalEngine
 
-    engine = LocalEngine.load(folder, max_answer_tokens=ANSWER, batch_size=AT_ONCE)
-    questions = [problem.blind().prompt for problem in load(file).problems]
-    budget = StepBudget(max_reasoning_tokens=tokens - ANSWER)
+    engine = LocalEngine.load(work.model, max_answer_tokens=ANSWER, batch_size=AT_ONCE)
+    questions = [problem.blind().prompt for problem in work.asked.problems]
+    budget = StepBudget(max_reasoning_tokens=work.tokens - ANSWER)
     return timed(lambda: sum(len(one.completion_ids) for one in engine.generate(questions, budget)))
 
 
-def through_evaluate(folder: Path, file: Path, tokens: int) -> Rate:
+def through_evaluate(work: Work) -> Rate:
     """Run `steiner evaluate` under one limit, which is never reached."""
     from steiner.cli.common import is_right
     from steiner.decode.engine import LocalEngine
     from steiner.evaluate.run import evaluate
 
-    engine = LocalEngine.load(folder, max_answer_tokens=ANSWER, batch_size=AT_ONCE)
-    problems = load(file).problems
+    engine = LocalEngine.load(work.model, max_answer_tokens=ANSWER, batch_size=AT_ONCE)
+    most = work.tokens - ANSWER
 
-    def work() -> int:
-        _, whole = evaluate(engine, problems, [10**6], is_right, max_reasoning_tokens=tokens - ANSWER)
+    def measure() -> int:
+        _, whole = evaluate(engine, work.asked.problems, [10**6], is_right, max_reasoning_tokens=most)
         return sum(len(one.completion_ids) for one in whole)
 
-    return timed(work)
+    return timed(measure)
 
 
-@contextmanager
-def busy_core() -> Iterator[None]:
-    """Let a process compute that shares nothing with this one but the machine.
+COMMANDS: dict[str, tuple[Callable[[Work], Rate], Callable[[Work], Rate]]] = {
+    "eval-process": (batch_loop, partial(through_inspect, process=True)),
+    "eval-thread": (batch_loop, partial(through_inspect, process=False)),
+    "busy-core": (batch_loop, beside_a_busy_core),
+    "evaluate": (generate_loop, through_evaluate),
+}
+"""What is held against which engine alone."""
 
-    What an engine loses beside it is what cores of one chip take from each other; whoever asks the engine
-    from another core cannot take less.
-    """
-    process = subprocess.Popen([sys.executable, "-c", "while True: sorted(map(str, range(10_000)))"])
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
+
+def puzzles(count: int) -> Loaded:
+    """Return Countdown puzzles of the kind that the shipped model knows."""
+    from steiner.evaluate.benchmarks import DataOptions, find_benchmark, load_benchmark
+    from steiner.problems.countdown import CountdownSettings
+
+    kind = CountdownSettings(count=3, low=1, high=20, target_low=1, target_high=30, max_result=30)
+    return load_benchmark(find_benchmark("countdown"), DataOptions(countdown=kind, limit=count))
 
 
 def rate(given: argparse.Namespace, place: Path) -> None:
@@ -157,28 +188,26 @@ def rate(given: argparse.Namespace, place: Path) -> None:
     import torch
 
     torch.set_num_threads(1)
-    model = save_model(place / "model", given.hidden, given.layers)
-    file = write_questions(place / "questions.jsonl", given.samples, "Question")
-    names = ("steiner eval, thread", "steiner eval, process", "steiner evaluate")
-    pairs: dict[str, list[tuple[Rate, Rate]]] = {name: [] for name in names[: 2 if given.eval_only else 3]}
-    few = write_questions(place / "few.jsonl", 4, "Few")
-    through_inspect(model, few, given.tokens, place / "first", process=False)
-    beside_busy = []
-    for turn in range(given.rounds):
-        alone = batch_loop(model, file, given.tokens)
-        with busy_core():
-            beside_busy.append(batch_loop(model, file, given.tokens))
-        for name, process in zip(names[:2], (False, True), strict=True):
-            logs = place / f"logs{turn}{process}"
-            pairs[name].append((alone, through_inspect(model, file, given.tokens, logs, process)))
-        if given.eval_only:
-            continue
-        alone = generate_loop(model, file, given.tokens)
-        pairs[names[2]].append((alone, through_evaluate(model, file, given.tokens)))
-    print(f"{given.samples} samples of at most {given.tokens} tokens, best of {given.rounds}")
+    if given.model:
+        work = Work(given.model, puzzles(given.samples), given.tokens)
+    else:
+        model = save_model(place / "model", given.hidden, given.layers)
+        asked = load(write_questions(place / "questions.jsonl", given.samples, "Question"))
+        work = Work(str(model), asked, given.tokens)
+    few = work.asked._replace(problems=work.asked.problems[:4], subsets=work.asked.subsets[:4])
+    through_inspect(work._replace(asked=few), process=False)
+    pairs: dict[str, list[tuple[Rate, Rate]]] = {name: [] for name in given.commands}
+    for _ in range(given.rounds):
+        # One run of an engine alone serves all commands of a round that are held against it.
+        alone = {engine: engine(work) for engine in {COMMANDS[name][0] for name in pairs}}
+        for name, rounds in pairs.items():
+            engine, command = COMMANDS[name]
+            rounds.append((alone[engine], command(work)))
+    tokens = next(iter(pairs.values()))[0][0].tokens
+    print(f"{given.samples} samples, {tokens / given.samples:.0f} tokens each, best of {given.rounds}")
     print("CPU share: what the engine alone takes, of what the command takes; of what its process takes")
     print(
-        f"{'':21} {'engine tokens/s':>16} {'command':>9} {'share':>7} {'pairs':>15} "
+        f"{'':12} {'engine tokens/s':>16} {'command':>9} {'share':>7} {'pairs':>15} "
         f"{'CPU share':>10} {'process':>8} {'other CPU ms a sample':>22}"
     )
     for name, rounds in pairs.items():
@@ -191,11 +220,9 @@ def rate(given: argparse.Namespace, place: Path) -> None:
         ours = f"{min(a.cpu for a, _ in rounds) / least.below:8.1%}" if least.below else f"{'–':>8}"
         beside = (least.cpu - (least.below or min(a.cpu for a, _ in rounds))) / given.samples * 1000
         print(
-            f"{name:21} {alone_best:16,.0f} {through_best:9,.0f} {through_best / alone_best:7.1%} "
+            f"{name:12} {alone_best:16,.0f} {through_best:9,.0f} {through_best / alone_best:7.1%} "
             f"{shares[0]:6.1%} … {shares[-1]:6.1%} {cpu:10.1%} {ours} {beside:22.1f}"
         )
-    contended = max(one.tokens / one.seconds for one in beside_busy)
-    print(f"The engine alone, while a process without any part in it computes: {contended:,.0f} tokens/s.")
 
 
 # --- memory -------------------------------------------------------------------------------------------------
@@ -285,7 +312,10 @@ def main() -> None:
     parser.add_argument("--samples", type=int)
     for name, value in (("tokens", 256), ("rounds", 3), ("hidden", 512), ("layers", 8)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--eval-only", action="store_true", help="rate: leave out `steiner evaluate`")
+    parser.add_argument("--model", default="", help="rate: a trained model, asked Countdown puzzles")
+    parser.add_argument(
+        "--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS), help="rate: all by default"
+    )
     parser.add_argument(
         "--engine-process", action=argparse.BooleanOptionalAction, default=True, help="memory"
     )
