@@ -28,7 +28,7 @@ def test_the_options_of_a_question_are_part_of_its_prompt(tmp_path, tokenizer):
         for name, body in (("problems", problem), ("graphs", graph)):
             record = StoredRecord(problem.id, 0, body.model_dump_json().encode())
             Stage(run, name, Settings()).put([record])
-        (chosen,) = _problems(run, settings, tokenizer, None)
+        (chosen,) = _problems(run, settings, tokenizer)
     asked = Message(role="user", content="How many?\nA. one\nB. two")
     assert list(chosen.prompt_ids) == list(encode_prompt(tokenizer, [asked]))
 

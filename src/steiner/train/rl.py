@@ -319,7 +319,7 @@ def _problems(
     run: RunDir,
     settings: RlSettings,
     tokenizer: PreTrainedTokenizerBase,
-    solved: Mapping[str, float] | None,
+    solved: Mapping[str, float] | None = None,
 ) -> list[RlProblem]:
     """Read the problems that one training needs, each with its graph."""
     wanted = settings.steps * settings.prompts
