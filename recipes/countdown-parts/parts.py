@@ -13,7 +13,6 @@ import argparse
 import os
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from countdown_common import REWARDS as BY_NAME  # noqa: E402
-from countdown_common import TEXTS, Ask, Job, changed, measure, rehearsed, run_jobs  # noqa: E402
+from countdown_common import TEXTS, Ask, Job, changed, measure, rehearsed, run_jobs, timed  # noqa: E402
 from parts_data import BOTH, DAG, SHORTCUT, TRACES, TRAINED_STEPS, make_data  # noqa: E402
 
 SFT, NONE = "sft", "none"
@@ -119,12 +118,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name, seed = given.job.split(":")
         run_job(out, size, name, int(seed))
         return
-    begin = time.monotonic()
-    make_data(out, size.problems, size.heldout, given.workers)
-    for names in phases(given.groups):
-        run_jobs([job(out, given.size, size, name, s) for s in range(size.seeds) for name in names],
-                 given.workers)  # fmt: skip
-    note_call(out, arguments, time.monotonic() - begin)
+    with timed(out / "minutes.txt"):
+        make_data(out, size.problems, size.heldout, given.workers)
+        for names in phases(given.groups):
+            jobs = [job(out, given.size, size, name, s) for s in range(size.seeds) for name in names]
+            run_jobs(jobs, given.workers)
+    note_call(out, arguments)
     from parts_page import write_page
 
     typer.echo(write_page(out, size, given.groups))
@@ -147,11 +146,11 @@ def job(out: Path, size_name: str, size: Size, name: str, seed: int) -> Job:
     return Job(f"{name}, seed {seed}", command, folder(out, name, seed) / "log.txt")
 
 
-def note_call(out: Path, arguments: Sequence[str] | None, seconds: float) -> None:
-    """Keep the command and its time, for the page; calls that go on with a run add up."""
+def note_call(out: Path, arguments: Sequence[str] | None) -> None:
+    """Keep the command, for the page."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     with (out / "calls.txt").open("a") as file:
-        file.write(f"{seconds:.1f}\t{shlex.join(['python', 'recipes/countdown-parts/parts.py', *words])}\n")
+        file.write(f"{shlex.join(['python', 'recipes/countdown-parts/parts.py', *words])}\n")
 
 
 def folder(out: Path, name: str, seed: int) -> Path:

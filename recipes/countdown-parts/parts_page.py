@@ -23,6 +23,7 @@ from countdown_common import (  # noqa: E402
     share,
     signed,
     under,
+    worded_minutes,
 )
 
 if TYPE_CHECKING:
@@ -87,9 +88,7 @@ def write_page(out: Path, size: parts.Size, groups: Sequence[str]) -> str:
 
 def heading(out: Path, size: parts.Size, groups: Sequence[str]) -> str:
     """Return what was done, where, by which commands and how long it took."""
-    calls = [line.split("\t", 1) for line in (out / "calls.txt").read_text().splitlines()]
-    minutes = sum(float(seconds) for seconds, _ in calls) / 60
-    commands = list(dict.fromkeys(command for _, command in calls))
+    commands = list(dict.fromkeys((out / "calls.txt").read_text().splitlines()))
     files = [parts.folder(out, parts.SFT, seed) / "evaluation.json" for seed in range(size.seeds)]
     for group in groups:
         for name in parts.GROUPS[group]:
@@ -102,7 +101,7 @@ def heading(out: Path, size: parts.Size, groups: Sequence[str]) -> str:
             "",
             *(f"    {command}" for command in commands),
             "",
-            f"{circumstances(files)} {minutes:,.0f} minutes in all, seeds 0 to {size.seeds - 1}.",
+            f"{circumstances(files)} {worded_minutes(out / 'minutes.txt')}, seeds 0 to {size.seeds - 1}.",
             "",
             "Countdown with three numbers from 1 to 20, targets and results to 30; "
             f"{size.problems:,} training problems, {size.heldout:,} test problems with number sets that "

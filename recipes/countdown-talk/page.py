@@ -26,6 +26,7 @@ from countdown_common import (  # noqa: E402
     right,
     share,
     signed,
+    worded_minutes,
 )
 from talk import (  # noqa: E402
     NEW_INPUTS,
@@ -129,14 +130,13 @@ def heading(out: Path, size: Size) -> str:
         for seed in range(size.seeds)
         for one in measures(size, trained_systems())
     ]
-    calls = [line.split("\t") for line in (out / "calls.txt").read_text().splitlines()]
-    minutes = sum(float(seconds) for _, _, seconds in calls) / 60
-    shorter = "" if calls[-1][0] == "full" else f" --size {calls[-1][0]}"
+    name, _ = size_of(out)
+    shorter = "" if name == "full" else f" --size {name}"
     (parameters,) = {record.parameters for _, _, record in records(out, size)}
     return (
         "# One small model: two languages, several turns, any system prompt, any temperature\n\n"
         f"`python recipes/countdown-talk/run.py{shorter} --seeds {size.seeds}`. {circumstances(files)} "
-        f"{minutes:,.0f} minutes in all, seeds 0 to {size.seeds - 1}.\n\n"
+        f"{worded_minutes(out / 'minutes.txt')}, seeds 0 to {size.seeds - 1}.\n\n"
         "Countdown with three numbers from 1 to 20, targets from 1 and results to 30. Each seed's model has "
         f"{parameters:,} parameters and saw at most {TRAINED_STEPS} steps of a last turn. It is measured "
         f"with {STEPS} steps allowed, under strict step control, greedily and on {NAMES[NEW_INPUTS]} unless "
@@ -350,11 +350,17 @@ def records(out: Path, size: Size) -> Iterator[tuple[int, str, TrainingRecord]]:
             yield seed, stage, TrainingRecord.model_validate_json(path.read_bytes())
 
 
+def size_of(out: Path) -> tuple[str, int]:
+    """Return the size that a run was last made with, and how many seeds."""
+    name, seeds = (out / "size.txt").read_text().split()
+    return name, int(seeds)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Write the page anew from a finished run, and copy it where asked."""
     out = Path(arguments[0])
-    name, seeds, _ = (out / "calls.txt").read_text().splitlines()[-1].split("\t")
-    text = write_page(out, SIZES[name]._replace(seeds=int(seeds)))
+    name, seeds = size_of(out)
+    text = write_page(out, SIZES[name]._replace(seeds=seeds))
     if len(arguments) > 1:
         Path(arguments[1]).write_text(text)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +20,17 @@ import typer
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from countdown_common import TEXTS, Job, changed, measure, number_sets, rehearsed, run_jobs, steiner  # noqa: E402
+from countdown_common import (  # noqa: E402
+    TEXTS,
+    Job,
+    changed,
+    measure,
+    number_sets,
+    rehearsed,
+    run_jobs,
+    steiner,
+    timed,
+)
 from talk import GAME, SIZES, SPLITS, TRAINED_STEPS, Size, measures, trained_systems  # noqa: E402
 
 LANGUAGES = ("en", "zh")
@@ -43,11 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.job is not None:
         run_job(given.output, size, given.job)
         return
-    begin = time.monotonic()
-    make_data(given.output, size)
-    run_jobs(jobs_of(given.output, size, given.size), given.workers)
-    with (given.output / "calls.txt").open("a") as calls:
-        calls.write(f"{given.size}\t{size.seeds}\t{time.monotonic() - begin:.0f}\n")
+    with timed(given.output / "minutes.txt"):
+        make_data(given.output, size)
+        run_jobs(jobs_of(given.output, size, given.size), given.workers)
+    (given.output / "size.txt").write_text(f"{given.size} {size.seeds}\n")
     from page import write_page
 
     typer.echo(write_page(given.output, size))

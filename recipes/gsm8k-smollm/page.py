@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
 
-from countdown_common import accuracy, check_split, circumstances, gain, right, share, signed  # noqa: E402
+from countdown_common import (  # noqa: E402
+    accuracy,
+    check_split,
+    circumstances,
+    gain,
+    right,
+    share,
+    signed,
+    worded_minutes,
+)
 from gsm_data import Leaving, known_numbers, leaving, read_rows, sampled_paths  # noqa: E402
 
 if TYPE_CHECKING:
@@ -46,11 +55,10 @@ def write_page(out: Path) -> str:
 def heading(out: Path) -> str:
     """Return what was done, where, and what the split is."""
     files = [out / PATHS / "steps.json", out / SHORTCUT / "steps.json", out / UNTOUCHED / "plain.json"]
-    took = out / "minutes.txt"
-    minutes = f" {took.read_text().strip()} minutes in the last call." if took.exists() else ""
     return (
         "# Search in words: a model of 135M parameters on GSM8K\n\n"
-        f"`python recipes/gsm8k-smollm/run.py`. {circumstances(files)}{minutes}\n\n"
+        f"`python recipes/gsm8k-smollm/run.py`. {circumstances(files)} "
+        f"{worded_minutes(out / 'minutes.txt')}.\n\n"
         "One model, fine-tuned with LoRA in two ways with as many tokens: on paths with backtracking, and on "
         "shortcut paths of the same step graphs, beside the model as it was published. One seed; greedy.\n\n"
         "**This is not the usual split of GSM8K, so no figure here compares with published ones.** Only the "

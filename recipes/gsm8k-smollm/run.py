@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +22,7 @@ import typer
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from countdown_common import Ask, Job, changed, measure, run_jobs, steiner  # noqa: E402
+from countdown_common import Ask, Job, changed, measure, run_jobs, steiner, timed  # noqa: E402
 from gsm_data import read_rows, write_files, write_terse  # noqa: E402
 from gsm_measure import measure_free, measure_plain  # noqa: E402
 
@@ -74,10 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.job:
         run_job(given.model, given.output, size, given.job)
         return
-    begin = time.monotonic()
-    make_data(given, size)
-    run_jobs(jobs_of(given), given.workers)
-    (given.output / "minutes.txt").write_text(f"{(time.monotonic() - begin) / 60:.1f}\n")
+    with timed(given.output / "minutes.txt"):
+        make_data(given, size)
+        run_jobs(jobs_of(given), given.workers)
     from page import write_page
 
     typer.echo(write_page(given.output))

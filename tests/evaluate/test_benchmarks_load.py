@@ -48,7 +48,7 @@ def gsm8k(path: Path, count: int) -> Path:
 def test_the_real_files_are_known_versions(name):
     path = DATA / REAL[name]
     if not path.exists():
-        pytest.skip(f"{REAL[name]} is not beside this checkout")
+        pytest.skip(f"{path} is missing; put the data files beside this checkout")
     loaded = load_benchmark(find_benchmark(name), DataOptions(data=(str(path),), limit=20))
     assert loaded.warnings == ()
     assert loaded.total == next(known.questions for known in KNOWN if known.benchmark == name)

@@ -29,7 +29,7 @@ def tiny() -> PreTrainedTokenizerFast:
 def qwen_as_published(shared_data: Path) -> PreTrainedTokenizerFast:
     folder = shared_data / "qwen2.5_tokenizer"
     if not folder.is_dir():
-        pytest.skip(f"no Qwen2.5 tokenizer at {folder}")
+        pytest.skip(f"no Qwen2.5 tokenizer at {folder}; set STEINER_SHARED_DATA to the folder that holds it")
     return AutoTokenizer.from_pretrained(folder)
 
 

@@ -175,7 +175,7 @@ class Crowd:
             yield
             return
         before = signal.getsignal(signal.SIGINT)
-        with suppress(NotImplementedError):
+        with suppress(NotImplementedError):  # Windows: Ctrl-C then ends the run as it ends any program
             loop.add_signal_handler(signal.SIGINT, self._interrupted)
         try:
             yield

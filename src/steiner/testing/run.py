@@ -70,6 +70,7 @@ async def serve_until(settings: ServerSettings, ready: Callable[[str], None], st
     raise_file_limit()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
+        # Not on Windows, nor outside the main thread; there only `stop` ends it.
         with contextlib.suppress(NotImplementedError, ValueError):
             loop.add_signal_handler(number, stop.set)
     async with running(settings) as (_, base_url):

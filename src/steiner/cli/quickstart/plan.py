@@ -20,7 +20,7 @@ from steiner.train.settings import (
 
 
 class Plan(Settings):
-    """Everything that decides what a quickstart does. The defaults take about ten minutes on two cores."""
+    """Everything that decides what a quickstart does. The defaults take about 15 core-minutes."""
 
     seed: int = 0
     problems: int = 4000
